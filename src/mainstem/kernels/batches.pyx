@@ -1,0 +1,211 @@
+"""Record batch v2 as an opaque unit: read its header, check it, stamp it.
+
+Source: Apache Kafka, DefaultRecordBatch. All integers are big-endian::
+
+    0  base_offset           8     27  base_timestamp    8
+    8  length                4     35  max_timestamp     8
+    12 partition_leader_epoch 4    43  producer_id       8
+    16 magic (2)             1     51  producer_epoch    2
+    17 crc32c                4     53  base_sequence     4
+    21 attributes            2     57  record_count      4
+    23 last_offset_delta     4     61  records
+
+``length`` counts from byte 12. The CRC covers byte 21 to the end, so base offset and leader
+epoch may be stamped without computing it again.
+"""
+
+from crc32c import crc32c as _crc32c
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
+
+HEADER_SIZE = 61
+
+cdef enum:
+    _HEADER = 61
+    _PREFIX = 12
+
+
+class BatchError(ValueError):
+    """A record batch that must not be trusted.
+
+    ``position`` is where in the buffer the bad batch begins; ``reason`` is one of ``"size"``
+    (truncated or a length that cannot be), ``"magic"`` (not version 2), ``"crc"`` and
+    ``"count"`` (record count and offsets disagree).
+    """
+
+    def __init__(self, message, reason, position):
+        super().__init__(message)
+        self.reason = reason
+        self.position = position
+
+
+cdef inline int16_t _i16(const uint8_t* p) noexcept nogil:
+    return <int16_t>((<uint32_t>p[0] << 8) | p[1])
+
+
+cdef inline int32_t _i32(const uint8_t* p) noexcept nogil:
+    return <int32_t>((<uint32_t>p[0] << 24) | (<uint32_t>p[1] << 16) | (<uint32_t>p[2] << 8) | p[3])
+
+
+cdef inline int64_t _i64(const uint8_t* p) noexcept nogil:
+    return (<int64_t>_i32(p) << 32) | <int64_t><uint32_t>_i32(p + 4)
+
+
+cdef inline void _put32(uint8_t* p, uint32_t value) noexcept nogil:
+    p[0] = value >> 24
+    p[1] = (value >> 16) & 0xFF
+    p[2] = (value >> 8) & 0xFF
+    p[3] = value & 0xFF
+
+
+cdef inline void _put64(uint8_t* p, int64_t value) noexcept nogil:
+    _put32(p, <uint32_t>((<unsigned long long>value) >> 32))
+    _put32(p + 4, <uint32_t>((<unsigned long long>value) & 0xFFFFFFFF))
+
+
+cdef class BatchHeader:
+    """One batch's header; ``position`` and ``size`` (in bytes, header included) place it."""
+
+    cdef readonly Py_ssize_t position
+    cdef readonly Py_ssize_t size
+    cdef readonly int64_t base_offset
+    cdef readonly int32_t leader_epoch
+    cdef readonly uint32_t crc
+    cdef readonly int16_t attributes
+    cdef readonly int32_t last_offset_delta
+    cdef readonly int64_t base_timestamp
+    cdef readonly int64_t max_timestamp
+    cdef readonly int64_t producer_id
+    cdef readonly int16_t producer_epoch
+    cdef readonly int32_t base_sequence
+    cdef readonly int32_t record_count
+
+    @property
+    def last_offset(self):
+        return self.base_offset + self.last_offset_delta
+
+    @property
+    def codec(self):
+        """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd; 5 to 7 are undefined."""
+        return self.attributes & 7
+
+    @property
+    def log_append_time(self):
+        return bool(self.attributes & 8)
+
+    @property
+    def transactional(self):
+        return bool(self.attributes & 16)
+
+    @property
+    def control(self):
+        return bool(self.attributes & 32)
+
+    def __repr__(self):
+        return (
+            f"BatchHeader(position={self.position}, size={self.size}, "
+            f"offsets={self.base_offset}..{self.last_offset}, "
+            f"count={self.record_count}, producer={self.producer_id})"
+        )
+
+
+cdef BatchHeader _read(const uint8_t* p, Py_ssize_t position, Py_ssize_t available):
+    """The header at ``p``; the caller has checked that 61 bytes are there."""
+    cdef int64_t size = <int64_t>_i32(p + 8) + _PREFIX
+    cdef int8_t magic = <int8_t>p[16]
+    cdef BatchHeader header
+    if magic != 2:
+        raise BatchError(
+            f"record batch at byte {position} has magic {magic}; only version 2 is supported",
+            "magic", position)
+    if size < _HEADER:
+        raise BatchError(
+            f"record batch at byte {position} gives its length as {size - _PREFIX}; "
+            f"the least is {_HEADER - _PREFIX}", "size", position)
+    header = BatchHeader.__new__(BatchHeader)
+    header.position = position
+    header.size = <Py_ssize_t>size
+    header.base_offset = _i64(p)
+    header.leader_epoch = _i32(p + 12)
+    header.crc = <uint32_t>_i32(p + 17)
+    header.attributes = _i16(p + 21)
+    header.last_offset_delta = _i32(p + 23)
+    header.base_timestamp = _i64(p + 27)
+    header.max_timestamp = _i64(p + 35)
+    header.producer_id = _i64(p + 43)
+    header.producer_epoch = _i16(p + 51)
+    header.base_sequence = _i32(p + 53)
+    header.record_count = _i32(p + 57)
+    return header
+
+
+def read_header(const uint8_t[::1] data not None, Py_ssize_t position=0):
+    """The header of the batch that begins at ``position``; its body need not be there.
+
+    For scanning files: reads 61 bytes, checks magic and length, not CRC or counts.
+    Raises ``BatchError``.
+    """
+    if position < 0 or data.shape[0] - position < _HEADER:
+        raise BatchError(
+            f"record batch at byte {position} is cut short: "
+            f"{max(0, data.shape[0] - position)} of {_HEADER} header bytes", "size", position)
+    return _read(&data[position], position, data.shape[0] - position)
+
+
+def read_batches(data not None, Py_ssize_t start=0, Py_ssize_t end=-1, bint verify_crc=True):
+    """Headers of all batches in ``data[start:end]``, which must hold whole batches only.
+
+    ``data`` is any contiguous buffer. Checks length, magic, CRC-32C, and that the record count
+    matches the offsets. Returns a list of ``BatchHeader``. Raises ``BatchError`` at the first
+    bad one. Safe to call from any thread.
+    """
+    cdef const uint8_t[::1] view = data
+    cdef Py_ssize_t position = start
+    cdef Py_ssize_t total = view.shape[0]
+    cdef BatchHeader header
+    cdef list found = []
+    if end < 0:
+        end = total
+    if start < 0 or end > total or start > end:
+        raise BatchError(f"range {start}..{end} is outside a buffer of {total} bytes", "size", start)
+    cdef object whole = memoryview(data).cast("B") if verify_crc else None
+    while position < end:
+        if end - position < _HEADER:
+            raise BatchError(
+                f"record batch at byte {position} is cut short: {end - position} of "
+                f"{_HEADER} header bytes", "size", position)
+        header = _read(&view[position], position, end - position)
+        if header.size > end - position:
+            raise BatchError(
+                f"record batch at byte {position} is {header.size} bytes long but "
+                f"{end - position} are there", "size", position)
+        if header.record_count < 1 or header.last_offset_delta != header.record_count - 1:
+            raise BatchError(
+                f"record batch at byte {position} counts {header.record_count} records but its "
+                f"last offset delta is {header.last_offset_delta}", "count", position)
+        if verify_crc and <uint32_t>_crc32c(whole[position + 21:position + header.size]) != header.crc:
+            raise BatchError(
+                f"record batch at byte {position} fails its CRC-32C check", "crc", position)
+        found.append(header)
+        position += header.size
+    return found
+
+
+def stamp(uint8_t[::1] data not None, Py_ssize_t position, int64_t base_offset, int32_t leader_epoch):
+    """Write base offset and leader epoch into the batch at ``position``, in place."""
+    if position < 0 or data.shape[0] - position < _HEADER:
+        raise BatchError(f"no batch header at byte {position}", "size", position)
+    _put64(&data[position], base_offset)
+    _put32(&data[position + 12], <uint32_t>leader_epoch)
+
+
+def stamp_append_time(uint8_t[::1] data not None, Py_ssize_t position, int64_t timestamp):
+    """Set the LogAppendTime bit and the max timestamp, and compute the CRC-32C again."""
+    if position < 0 or data.shape[0] - position < _HEADER:
+        raise BatchError(f"no batch header at byte {position}", "size", position)
+    cdef int64_t size = <int64_t>_i32(&data[position + 8]) + _PREFIX
+    if size < _HEADER or size > data.shape[0] - position:
+        raise BatchError(f"record batch at byte {position} has an impossible length", "size", position)
+    data[position + 22] |= 8
+    _put64(&data[position + 35], timestamp)
+    cdef uint32_t crc = _crc32c(memoryview(data)[position + 21:position + size])
+    _put32(&data[position + 17], crc)
