@@ -17,6 +17,8 @@ epoch may be stamped without computing it again.
 from crc32c import crc32c as _crc32c
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
 
+from mainstem.kernels.bigendian cimport get_i16, get_i32, get_i64, put_i32, put_i64
+
 HEADER_SIZE = 61
 
 cdef enum:
@@ -36,30 +38,6 @@ class BatchError(ValueError):
         super().__init__(message)
         self.reason = reason
         self.position = position
-
-
-cdef inline int16_t _i16(const uint8_t* p) noexcept nogil:
-    return <int16_t>((<uint32_t>p[0] << 8) | p[1])
-
-
-cdef inline int32_t _i32(const uint8_t* p) noexcept nogil:
-    return <int32_t>((<uint32_t>p[0] << 24) | (<uint32_t>p[1] << 16) | (<uint32_t>p[2] << 8) | p[3])
-
-
-cdef inline int64_t _i64(const uint8_t* p) noexcept nogil:
-    return (<int64_t>_i32(p) << 32) | <int64_t><uint32_t>_i32(p + 4)
-
-
-cdef inline void _put32(uint8_t* p, uint32_t value) noexcept nogil:
-    p[0] = value >> 24
-    p[1] = (value >> 16) & 0xFF
-    p[2] = (value >> 8) & 0xFF
-    p[3] = value & 0xFF
-
-
-cdef inline void _put64(uint8_t* p, int64_t value) noexcept nogil:
-    _put32(p, <uint32_t>((<unsigned long long>value) >> 32))
-    _put32(p + 4, <uint32_t>((<unsigned long long>value) & 0xFFFFFFFF))
 
 
 cdef class BatchHeader:
@@ -110,7 +88,7 @@ cdef class BatchHeader:
 
 cdef BatchHeader _read(const uint8_t* p, Py_ssize_t position, Py_ssize_t available):
     """The header at ``p``; the caller has checked that 61 bytes are there."""
-    cdef int64_t size = <int64_t>_i32(p + 8) + _PREFIX
+    cdef int64_t size = <int64_t>get_i32(p + 8) + _PREFIX
     cdef int8_t magic = <int8_t>p[16]
     cdef BatchHeader header
     if magic != 2:
@@ -124,17 +102,17 @@ cdef BatchHeader _read(const uint8_t* p, Py_ssize_t position, Py_ssize_t availab
     header = BatchHeader.__new__(BatchHeader)
     header.position = position
     header.size = <Py_ssize_t>size
-    header.base_offset = _i64(p)
-    header.leader_epoch = _i32(p + 12)
-    header.crc = <uint32_t>_i32(p + 17)
-    header.attributes = _i16(p + 21)
-    header.last_offset_delta = _i32(p + 23)
-    header.base_timestamp = _i64(p + 27)
-    header.max_timestamp = _i64(p + 35)
-    header.producer_id = _i64(p + 43)
-    header.producer_epoch = _i16(p + 51)
-    header.base_sequence = _i32(p + 53)
-    header.record_count = _i32(p + 57)
+    header.base_offset = get_i64(p)
+    header.leader_epoch = get_i32(p + 12)
+    header.crc = <uint32_t>get_i32(p + 17)
+    header.attributes = get_i16(p + 21)
+    header.last_offset_delta = get_i32(p + 23)
+    header.base_timestamp = get_i64(p + 27)
+    header.max_timestamp = get_i64(p + 35)
+    header.producer_id = get_i64(p + 43)
+    header.producer_epoch = get_i16(p + 51)
+    header.base_sequence = get_i32(p + 53)
+    header.record_count = get_i32(p + 57)
     return header
 
 
@@ -194,18 +172,18 @@ def stamp(uint8_t[::1] data not None, Py_ssize_t position, int64_t base_offset, 
     """Write base offset and leader epoch into the batch at ``position``, in place."""
     if position < 0 or data.shape[0] - position < _HEADER:
         raise BatchError(f"no batch header at byte {position}", "size", position)
-    _put64(&data[position], base_offset)
-    _put32(&data[position + 12], <uint32_t>leader_epoch)
+    put_i64(&data[position], base_offset)
+    put_i32(&data[position + 12], leader_epoch)
 
 
 def stamp_append_time(uint8_t[::1] data not None, Py_ssize_t position, int64_t timestamp):
     """Set the LogAppendTime bit and the max timestamp, and compute the CRC-32C again."""
     if position < 0 or data.shape[0] - position < _HEADER:
         raise BatchError(f"no batch header at byte {position}", "size", position)
-    cdef int64_t size = <int64_t>_i32(&data[position + 8]) + _PREFIX
+    cdef int64_t size = <int64_t>get_i32(&data[position + 8]) + _PREFIX
     if size < _HEADER or size > data.shape[0] - position:
         raise BatchError(f"record batch at byte {position} has an impossible length", "size", position)
     data[position + 22] |= 8
-    _put64(&data[position + 35], timestamp)
+    put_i64(&data[position + 35], timestamp)
     cdef uint32_t crc = _crc32c(memoryview(data)[position + 21:position + size])
-    _put32(&data[position + 17], crc)
+    put_i32(&data[position + 17], <int32_t>crc)
