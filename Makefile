@@ -53,6 +53,9 @@ interop: $(INTEROP_STAMP)  ## real Kafka clients and tools against `mainstem ser
 bench: $(INTEROP_STAMP)  ## us beside our peers, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
+kafka: $(INTEROP_STAMP)  ## Apache Kafka in the foreground, to try things against
+	@$(BIN)/python -m interop.kafka
+
 clean:  ## remove everything built here
-	rm -rf $(VENV) build src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .kafka build src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f src/mainstem/kernels/*.so src/mainstem/kernels/*.c

@@ -1,0 +1,1 @@
+"""Clients and tools that know nothing of Mainstem, run unmodified against it."""
