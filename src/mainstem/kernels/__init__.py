@@ -15,6 +15,11 @@ try:
         stamp,
         stamp_append_time,
     )
+    from mainstem.kernels.produce import (
+        MessageError,
+        read_produce_request,
+        write_produce_response,
+    )
 except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subprocess by the tests
     raise ImportError(
         f"Mainstem's compiled kernels are missing ({error.name}): install a wheel, or build them "
@@ -25,8 +30,11 @@ __all__ = [
     "HEADER_SIZE",
     "BatchError",
     "BatchHeader",
+    "MessageError",
     "read_batches",
     "read_header",
+    "read_produce_request",
     "stamp",
     "stamp_append_time",
+    "write_produce_response",
 ]
