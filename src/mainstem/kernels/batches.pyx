@@ -30,8 +30,9 @@ class BatchError(ValueError):
     """A record batch that must not be trusted.
 
     ``position`` is where in the buffer the bad batch begins; ``reason`` is one of ``"size"``
-    (truncated or a length that cannot be), ``"magic"`` (not version 2), ``"crc"`` and
-    ``"count"`` (record count and offsets disagree).
+    (truncated or a length that cannot be), ``"magic"`` (not version 2), ``"crc"``, ``"count"``
+    (record count and offsets disagree), ``"record"`` (a record inside does not parse),
+    ``"codec"`` (does not decompress) and ``"limit"`` (more bytes than the caller allows).
     """
 
     def __init__(self, message, reason, position):
@@ -42,20 +43,6 @@ class BatchError(ValueError):
 
 cdef class BatchHeader:
     """One batch's header; ``position`` and ``size`` (in bytes, header included) place it."""
-
-    cdef readonly Py_ssize_t position
-    cdef readonly Py_ssize_t size
-    cdef readonly int64_t base_offset
-    cdef readonly int32_t leader_epoch
-    cdef readonly uint32_t crc
-    cdef readonly int16_t attributes
-    cdef readonly int32_t last_offset_delta
-    cdef readonly int64_t base_timestamp
-    cdef readonly int64_t max_timestamp
-    cdef readonly int64_t producer_id
-    cdef readonly int16_t producer_epoch
-    cdef readonly int32_t base_sequence
-    cdef readonly int32_t record_count
 
     @property
     def last_offset(self):
@@ -129,14 +116,25 @@ def read_header(const uint8_t[::1] data not None, Py_ssize_t position=0):
     return _read(&data[position], position, data.shape[0] - position)
 
 
-def read_batches(data not None, Py_ssize_t start=0, Py_ssize_t end=-1, bint verify_crc=True):
-    """Headers of all batches in ``data[start:end]``, which must hold whole batches only.
+def read_batches(
+    data not None,
+    Py_ssize_t start=0,
+    Py_ssize_t end=-1,
+    bint verify_crc=True,
+    *,
+    bint whole=True,
+    bint dense=True,
+):
+    """Headers of all batches in ``data[start:end]``.
 
     ``data`` is any contiguous buffer. Checks length, magic, CRC-32C, and that the record count
-    matches the offsets. Returns a list of ``BatchHeader``. Raises ``BatchError`` at the first
-    bad one. Safe to call from any thread.
+    agrees with the offsets. With ``whole=False`` a batch cut off by the end is left out, as
+    Fetch may cut the last one; with ``dense=False`` a batch may hold fewer records than
+    offsets, or none, as compaction leaves it. Returns a list of ``BatchHeader``. Raises
+    ``BatchError`` at the first bad one. Safe to call from any thread.
     """
-    cdef const uint8_t[::1] view = data
+    cdef object raw = memoryview(data).cast("B")
+    cdef const uint8_t[::1] view = raw
     cdef Py_ssize_t position = start
     cdef Py_ssize_t total = view.shape[0]
     cdef BatchHeader header
@@ -145,27 +143,39 @@ def read_batches(data not None, Py_ssize_t start=0, Py_ssize_t end=-1, bint veri
         end = total
     if start < 0 or end > total or start > end:
         raise BatchError(f"range {start}..{end} is outside a buffer of {total} bytes", "size", start)
-    cdef object whole = memoryview(data).cast("B") if verify_crc else None
     while position < end:
         if end - position < _HEADER:
+            if not whole:
+                break
             raise BatchError(
                 f"record batch at byte {position} is cut short: {end - position} of "
                 f"{_HEADER} header bytes", "size", position)
         header = _read(&view[position], position, end - position)
         if header.size > end - position:
+            if not whole:
+                break
             raise BatchError(
                 f"record batch at byte {position} is {header.size} bytes long but "
                 f"{end - position} are there", "size", position)
-        if header.record_count < 1 or header.last_offset_delta != header.record_count - 1:
+        if not _counts_agree(header, dense):
             raise BatchError(
                 f"record batch at byte {position} counts {header.record_count} records but its "
                 f"last offset delta is {header.last_offset_delta}", "count", position)
-        if verify_crc and <uint32_t>_crc32c(whole[position + 21:position + header.size]) != header.crc:
+        if verify_crc and <uint32_t>_crc32c(raw[position + 21:position + header.size]) != header.crc:
             raise BatchError(
                 f"record batch at byte {position} fails its CRC-32C check", "crc", position)
         found.append(header)
         position += header.size
     return found
+
+
+cdef bint _counts_agree(BatchHeader header, bint dense) noexcept:
+    cdef int64_t most = <int64_t>header.last_offset_delta + 1
+    if most < 1:
+        return False
+    if dense:
+        return header.record_count == most
+    return 0 <= header.record_count <= most
 
 
 def stamp(uint8_t[::1] data not None, Py_ssize_t position, int64_t base_offset, int32_t leader_epoch):
