@@ -15,11 +15,15 @@ try:
         stamp,
         stamp_append_time,
     )
+    from mainstem.kernels.columns import BinaryColumn, Memory
+    from mainstem.kernels.hashing import murmur2, partitions_of
     from mainstem.kernels.produce import (
         MessageError,
         read_produce_request,
         write_produce_response,
     )
+    from mainstem.kernels.record_reader import HeaderColumns, RecordColumns, decode_records
+    from mainstem.kernels.record_writer import HeaderColumn, encode_records, seal
 except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subprocess by the tests
     raise ImportError(
         f"Mainstem's compiled kernels are missing ({error.name}): install a wheel, or build them "
@@ -30,10 +34,20 @@ __all__ = [
     "HEADER_SIZE",
     "BatchError",
     "BatchHeader",
+    "BinaryColumn",
+    "HeaderColumn",
+    "HeaderColumns",
+    "Memory",
     "MessageError",
+    "RecordColumns",
+    "decode_records",
+    "encode_records",
+    "murmur2",
+    "partitions_of",
     "read_batches",
     "read_header",
     "read_produce_request",
+    "seal",
     "stamp",
     "stamp_append_time",
     "write_produce_response",

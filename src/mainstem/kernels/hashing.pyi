@@ -1,0 +1,6 @@
+from typing_extensions import Buffer
+
+from mainstem.kernels.columns import BinaryColumn, Memory
+
+def murmur2(key: Buffer) -> int: ...
+def partitions_of(keys: BinaryColumn, partitions: int) -> Memory: ...
