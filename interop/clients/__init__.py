@@ -59,6 +59,10 @@ class Client(ABC):
         """Whether the client is able to say this record at all."""
         return True
 
+    def can_read(self, record: Record) -> bool:  # noqa: ARG002
+        """Whether the client can show this record to us without loss."""
+        return True
+
     @abstractmethod
     def produce(
         self,

@@ -150,6 +150,7 @@ class Adapter(Administrator):
         settings = {
             "group.id": group,
             "auto.offset.reset": {"none": "error"}.get(r := options.get("reset", "earliest"), r),
+            "heartbeat.interval.ms": 500,
             "partition.assignment.strategy": options.get("strategy", "range"),
         }
         if "instance" in options:

@@ -75,6 +75,11 @@ class Adapter(Administrator):
         super().__init__(address)
         self._admin = KafkaAdminClient(bootstrap_servers=address)
 
+    def can_write(self, record: Record) -> bool:
+        """Not a record with neither key nor value, nor a null header: the client refuses."""
+        nulls = any(value is None for _, value in record.headers)
+        return not nulls and (record.key is not None or record.value is not None)
+
     def close(self) -> None:
         self._admin.close()
 

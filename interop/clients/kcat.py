@@ -105,20 +105,16 @@ class Adapter(Client):
     name = "kcat"
     codecs = CODECS
 
+    def can_read(self, record: Record) -> bool:
+        """Headers are printed without their length, so only words can be told apart."""
+        return not any(re.search(rb"[\x00-\x1f,]", value or b"") for _, value in record.headers)
+
     def can_write(self, record: Record) -> bool:
-        """Records between delimiters: no nulls beside empties, no delimiter inside."""
-        key, value = record.key, record.value
-        text = (key or b"") + (value or b"")
-        headers = all(
-            v and not re.search(rb"[\x00-\x1f,]", v) and ord(max(k)) < 128
-            for k, v in record.headers
-        )
-        return (
-            value is not None
-            and key != b""
-            and headers
-            and not (KEY in text or END in text or value == b"")
-        )
+        """Records between delimiters: no nulls or empties, no delimiter inside."""
+        text = (record.key or b"") + (record.value or b"")
+        speakable = all(value and name.isascii() for name, value in record.headers)
+        whole = bool(record.value) and record.key != b"" and KEY not in text and END not in text
+        return whole and speakable and self.can_read(record)
 
     def _run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         done = subprocess.run(
