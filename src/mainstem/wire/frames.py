@@ -87,7 +87,7 @@ def response_frame(api_key: int, version: int, correlation_id: int, body: bytes)
 
 
 def response_body_start(api_key: int, version: int, data: Any, start: int, end: int) -> int:
-    """For clients: where the body starts in a response that begins (after its size) at ``start``."""
+    """For clients: where the body starts in a response whose header begins at ``start``."""
     position = start + 4
     if api_key != API_VERSIONS and is_flexible(api_key, version):
         return skip_tags(data, position, end)

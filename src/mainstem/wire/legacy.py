@@ -151,7 +151,9 @@ def _leave_response_down(message: Message) -> Message:
 
 # DeleteTopics 20: bare names up to v5.
 def _delete_request_up(message: Message) -> Message:
-    return _with(message, topics=[Message(name=name, topic_id=None) for name in message.topic_names])
+    return _with(
+        message, topics=[Message(name=name, topic_id=None) for name in message.topic_names]
+    )
 
 
 def _delete_request_down(message: Message) -> Message:

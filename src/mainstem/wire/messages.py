@@ -192,9 +192,7 @@ def _to_entity(entity_class: type[Any], newest_class: type[Any], api_key: int) -
     def convert_message(message: Any) -> Any:
         given = message.__dict__
         if not given.keys() <= known:
-            raise TypeError(
-                f"{entity_class.__name__} has no field {sorted(given.keys() - known)}"
-            )
+            raise TypeError(f"{entity_class.__name__} has no field {sorted(given.keys() - known)}")
         values = {}
         for name, attribute, convert, fallback in plan:
             value = given.get(name, dataclasses.MISSING)

@@ -1,0 +1,165 @@
+"""Produce: append record batches as they came, answer when they are as durable as asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from mainstem.errors import Invalid, MainstemError
+from mainstem.kernels import MessageError, read_produce_request, write_produce_response
+from mainstem.wire import RequestHeader, body_start
+
+if TYPE_CHECKING:
+    from mainstem.broker.broker import Broker
+    from mainstem.broker.call import Call
+    from mainstem.broker.topics import Topic
+    from mainstem.log import Partition
+
+logger = logging.getLogger("mainstem.broker")
+
+_FIRST_SERVED = 3  # 0 to 2 carry message formats that Kafka 4 has dropped (KIP-896)
+_FIRST_FLEXIBLE = 9
+_UNKNOWN_TOPIC = 3
+_INVALID_ACKS = 21
+_UNKNOWN_SERVER_ERROR = -1
+_UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
+_INVALID_RECORD = 87
+_UNKNOWN_TOPIC_ID = 100
+
+Row = tuple[int, int, int, int, int, str | None]
+Answer = list[tuple[str | bytes, list[Row]]]
+
+
+def serve(
+    header: RequestHeader, call: Call, data: memoryview, end: int
+) -> list[bytes] | asyncio.Future[list[Any]] | None:
+    """Append at once; a future where the answer waits for the disk; ``None`` for acks=0."""
+    version = header.api_version
+    if version < _FIRST_SERVED:
+        raise Invalid(f"produce v{version} is not served; use version 3 or later", code=35)
+    start = header.body if version < _FIRST_FLEXIBLE else body_start(header, data, end)
+    try:
+        _transactional_id, acks, _timeout_ms, topics = read_produce_request(
+            data, start, end, version
+        )
+    except MessageError as error:
+        raise Invalid(f"produce v{version} request cannot be read: {error}", code=42) from error
+    broker = call.broker
+    synced: list[Partition] = []
+    if acks not in (-1, 0, 1):
+        answer = _refuse_all(topics, _INVALID_ACKS, f"acks={acks} is not one of -1, 0, 1")
+    else:
+        answer = [
+            (name, [_append(broker, name, data, *part, acks, synced) for part in parts])
+            for name, parts in topics
+        ]
+    if acks == 0:
+        return _after_silent(answer)
+    if not synced:
+        return [write_produce_response(version, header.correlation_id, answer)]
+    return _when_durable(broker, version, header.correlation_id, answer, synced)
+
+
+def _append(
+    broker: Broker,
+    name: str | bytes,
+    data: memoryview,
+    index: int,
+    start: int,
+    end: int,
+    acks: int,
+    synced: list[Partition],
+) -> Row:
+    try:
+        topic = _find(broker, name)
+        partition = topic.partition(index)
+        if start == end:
+            raise Invalid("a produce request needs records", code=_INVALID_RECORD)
+        appended = partition.append(data, start=start, end=end)
+    except MainstemError as error:
+        code = _UNKNOWN_SERVER_ERROR if error.code is None else error.code
+        broker.counters.failed(code)
+        return (index, code, -1, -1, -1, str(error))
+    if not appended.duplicate:
+        broker.counters.produced_records += appended.last_offset - appended.base_offset + 1
+        broker.counters.produced_bytes += end - start
+        broker.waiters.notify(partition)
+    flush = partition.config.flush
+    if flush == "always" or (acks == -1 and flush == "group"):
+        synced.append(partition)
+    return (
+        index,
+        0,
+        appended.base_offset,
+        appended.log_append_time,
+        partition.log_start_offset,
+        None,
+    )
+
+
+def _find(broker: Broker, name: str | bytes) -> Topic:
+    if isinstance(name, bytes):
+        topic = broker.topics.by_id(UUID(bytes=name))
+        if topic is None:
+            raise Invalid(f"no topic has the id {UUID(bytes=name)}", code=_UNKNOWN_TOPIC_ID)
+        return topic
+    topic = broker.topics.get(name)
+    if topic is None:
+        raise Invalid(f"topic {name!r} does not exist; create it first", code=_UNKNOWN_TOPIC)
+    return topic
+
+
+def _refuse_all(
+    topics: list[tuple[str | bytes, list[tuple[int, int, int]]]], code: int, why: str
+) -> Answer:
+    return [(name, [(part[0], code, -1, -1, -1, why) for part in parts]) for name, parts in topics]
+
+
+def _after_silent(answer: Answer) -> None:
+    """A client that wants no answer learns of a failure by losing its connection, as in Kafka."""
+    for _name, rows in answer:
+        for row in rows:
+            if row[1]:
+                raise Invalid(f"acks=0 produce failed: {row[5]}", code=row[1])
+
+
+def _when_durable(
+    broker: Broker, version: int, correlation_id: int, answer: Answer, synced: list[Partition]
+) -> asyncio.Future[list[Any]]:
+    """Group commit: the answer leaves after the next fdatasync of every partition involved."""
+    future: asyncio.Future[list[Any]] = broker.loop.create_future()
+    waiting = len(synced)
+    failed: dict[tuple[str, int], MainstemError] = {}
+
+    def done(partition: Partition, error: MainstemError | None) -> None:
+        nonlocal waiting
+        waiting -= 1
+        if error is not None:
+            failed[partition.topic, partition.index] = error
+        if waiting or future.done():
+            return
+        rows = answer if not failed else _with_failures(broker, answer, failed)
+        future.set_result([write_produce_response(version, correlation_id, rows)])
+
+    for partition in synced:
+        broker.durable(partition, done)
+    return future
+
+
+def _with_failures(
+    broker: Broker, answer: Answer, failed: dict[tuple[str, int], MainstemError]
+) -> Answer:
+    changed: Answer = []
+    for name, rows in answer:
+        topic = _find(broker, name).name
+        changed.append((name, [_failed_row(row, failed.get((topic, row[0]))) for row in rows]))
+    return changed
+
+
+def _failed_row(row: Row, error: MainstemError | None) -> Row:
+    if error is None or row[1]:
+        return row
+    code = _UNKNOWN_SERVER_ERROR if error.code is None else error.code
+    return (row[0], code, -1, -1, -1, str(error))

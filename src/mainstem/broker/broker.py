@@ -1,0 +1,137 @@
+"""The broker: everything that serves one data directory, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from mainstem.broker.config import BrokerConfig
+from mainstem.broker.dispatch import Dispatcher
+from mainstem.broker.durability import Done, Durability
+from mainstem.broker.groups import GroupCoordinator
+from mainstem.broker.producer_ids import ProducerIds
+from mainstem.broker.server import Server
+from mainstem.broker.statistics import Statistics
+from mainstem.broker.store import Store
+from mainstem.broker.topics import Topics
+from mainstem.broker.waiters import Waiters
+from mainstem.clock import Clock, SystemClock
+from mainstem.errors import MainstemError
+from mainstem.log import Log, Partition
+
+logger = logging.getLogger("mainstem.broker")
+
+_DRAIN_SECONDS = 5.0
+
+
+class Broker:
+    """Construct, ``await start()``, and ``await close()``, all on one running event loop.
+
+    ``address`` is ``(host, port)`` once started; ``advertised`` what clients are told.
+    """
+
+    def __init__(self, config: BrokerConfig, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.counters = Statistics()
+        self.waiters = Waiters()
+        self.node_id = config.node_id
+        self.loop: asyncio.AbstractEventLoop
+        self.store: Store
+        self.log: Log
+        self.topics: Topics
+        self.groups: GroupCoordinator
+        self.producer_ids: ProducerIds
+        self.cluster_id: str
+        self.address: tuple[str, int]
+        self._server: Server
+        self._durability: Durability
+        self._retention_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def start(self) -> tuple[str, int]:
+        """Open the data directory, recover, listen. Raises ``MainstemError`` or ``OSError``."""
+        self.loop = asyncio.get_running_loop()
+        self.config.data.mkdir(parents=True, exist_ok=True)
+        self.store = Store(self.config.data / "metadata.sqlite", clock=self.clock)
+        self.log = Log(self.config.data, clock=self.clock)
+        self.topics = Topics(self.store, self.log, self.config, self.clock)
+        self.producer_ids = ProducerIds(self.store)
+        self.cluster_id = self.store.cluster_id
+        self.groups = GroupCoordinator(self.store, self.topics, self.config, self.clock, self.loop)
+        self.groups.start()
+        self._durability = Durability(self.loop)
+        self._server = Server(self.config, self.counters, self.loop)
+        self.address = self._server.listen(Dispatcher(self))
+        self._retention_timer = self.loop.call_later(
+            self.config.retention_check_ms / 1000, self._enforce_retention
+        )
+        return self.address
+
+    @property
+    def advertised(self) -> tuple[str, int]:
+        """What Metadata tells clients to connect to."""
+        host, port = self.address
+        if host in ("0.0.0.0", "::"):  # recognised, not bound
+            host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+        return self.config.advertised_host or host, self.config.advertised_port or port
+
+    def durable(self, partition: Partition, done: Done) -> None:
+        """Call ``done(partition, error)`` once all appended so far is on disk."""
+        self._durability.wait(partition, done)
+
+    def _enforce_retention(self) -> None:
+        now_ms = self.clock.now_ms()
+        for topic in self.topics.all():
+            for index in range(topic.partition_count):
+                try:
+                    topic.partition(index).enforce_retention(now_ms)
+                except MainstemError as error:
+                    logger.error("retention of %s-%d: %s", topic.name, index, error)
+        self._retention_timer = self.loop.call_later(
+            self.config.retention_check_ms / 1000, self._enforce_retention
+        )
+
+    async def close(self) -> None:
+        """Answer what was accepted, then close sockets, groups, log and store. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._retention_timer is not None:
+            self._retention_timer.cancel()
+        self._server.stop_accepting()
+        await self.groups.close()
+        await self._drain()
+        tasks = self._server.tasks()
+        self._server.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._durability.close()
+        self.log.close(clean=True)
+        self.store.close()
+
+    async def _drain(self) -> None:
+        """Let produce requests that wait for the disk be answered."""
+        deadline = self.loop.time() + _DRAIN_SECONDS
+        while not self._durability.idle and self.loop.time() < deadline:
+            await asyncio.sleep(0.001)
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters and gauges as plain values (JSON-ready), for metrics."""
+        partitions: list[dict[str, Any]] = []
+        for topic in self.topics.all():
+            for index in range(topic.partition_count):
+                try:
+                    partition = topic.partition(index)
+                except MainstemError:
+                    continue
+                partitions.append(
+                    {
+                        "topic": topic.name,
+                        "partition": index,
+                        "log_start_offset": partition.log_start_offset,
+                        "log_end_offset": partition.log_end_offset,
+                        "size_bytes": partition.size_bytes,
+                    }
+                )
+        return {**self.counters.snapshot(), "partitions": partitions}

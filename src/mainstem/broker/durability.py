@@ -1,0 +1,58 @@
+"""Group commit seen from the event loop: one sync per partition under way, the rest wait for it.
+
+No artificial delay: the next sync starts when the last one ends and answers everything that
+arrived meanwhile, so the disk's own latency sets the size of the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mainstem.errors import MainstemError
+from mainstem.log import GroupCommit, Partition
+
+Done = Callable[[Partition, MainstemError | None], None]
+
+
+class Durability:
+    """Answers ``done(partition, error)`` once all appended so far is on disk. Loop thread only."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._commits = GroupCommit()
+        self._waiting: dict[Partition, list[Done]] = {}
+        self._syncing: dict[Partition, list[Done]] = {}
+
+    def wait(self, partition: Partition, done: Done) -> None:
+        """Call ``done`` after a sync that begins no earlier than now."""
+        self._waiting.setdefault(partition, []).append(done)
+        if partition not in self._syncing:
+            # At the end of this turn of the loop, so that all it appended shares the sync.
+            self._syncing[partition] = []
+            self._loop.call_soon(self._begin, partition)
+
+    def _begin(self, partition: Partition) -> None:
+        self._syncing[partition] = self._waiting.pop(partition, [])
+        self._commits.request(
+            partition,
+            partition.log_end_offset,
+            lambda error: self._loop.call_soon_threadsafe(self._end, partition, error),
+        )
+
+    def _end(self, partition: Partition, error: MainstemError | None) -> None:
+        answered = self._syncing.pop(partition, [])
+        if partition in self._waiting:
+            self._syncing[partition] = []
+            self._begin(partition)
+        for done in answered:
+            done(partition, error)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for a sync."""
+        return not self._syncing and not self._waiting
+
+    def close(self) -> None:
+        """Finish the syncs asked for and stop the thread."""
+        self._commits.close()
