@@ -72,7 +72,7 @@ class Connection:
         self._flush_scheduled = False
         self._closed = False
         self.last_progress = server.loop.time()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Future[Any]] = set()
         server.loop.add_reader(self._fd, self._on_readable)
 
     @property

@@ -118,7 +118,7 @@ class Dispatcher:
             )
             return
         task = asyncio.ensure_future(answer)
-        connection.tasks.add(task)  # type: ignore[arg-type]
+        connection.tasks.add(task)
         task.add_done_callback(lambda done: self._answered(connection, reply, api, done, started))
 
     def _answered(
@@ -129,7 +129,7 @@ class Dispatcher:
         done: asyncio.Future[list[Any]],
         started: float,
     ) -> None:
-        connection.tasks.discard(done)  # type: ignore[arg-type]
+        connection.tasks.discard(done)
         if done.cancelled() or connection.closed:
             if not done.cancelled():
                 done.exception()  # seen: there is nobody left to tell

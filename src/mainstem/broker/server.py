@@ -142,6 +142,6 @@ class Server:
         """Requests received whose answers have not been sent."""
         return sum(connection.pending for connection in self._connections)
 
-    def tasks(self) -> list[asyncio.Task[Any]]:
+    def tasks(self) -> list[asyncio.Future[Any]]:
         """Everything that serves a connection now."""
         return [task for connection in self._connections for task in connection.tasks]

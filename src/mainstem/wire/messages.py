@@ -137,7 +137,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 @cache
-def _from_entity(entity_class: type[Any], newest_class: type[Any]) -> Convert:
+def _from_entity(entity_class: Any, newest_class: Any) -> Convert:
     own, newer = _fields(entity_class), _fields(newest_class)
     plan: list[tuple[str, str, Convert | None]] = []
     for name, field in own.items():
@@ -181,7 +181,7 @@ def _to_list(values: Any) -> Any:
 
 
 @cache
-def _to_entity(entity_class: type[Any], newest_class: type[Any], api_key: int) -> Convert:
+def _to_entity(entity_class: Any, newest_class: Any, api_key: int) -> Convert:
     own, newer = _fields(entity_class), _fields(newest_class)
     known = own.keys() | newer.keys() | legacy.OLD_NAMES.get(api_key, frozenset())
     plan = [

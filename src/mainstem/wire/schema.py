@@ -53,7 +53,8 @@ def load(api_key: int, version: int, kind: Kind) -> type[Any]:
     """kio's class for one message; raises ``KeyError`` for an unknown key or version."""
     from importlib import import_module
 
-    path = schema_name_map[api_key_map[api_key]][version][EntityType[kind]]
+    entity_type = EntityType.request if kind == "request" else EntityType.response
+    path = schema_name_map[api_key_map[api_key]][version][entity_type]
     module, _, name = path.partition(":")
     found = getattr(import_module(module), name)
     assert isinstance(found, type)

@@ -56,7 +56,8 @@ def serve(
             for name, parts in topics
         ]
     if acks == 0:
-        return _after_silent(answer)
+        _after_silent(answer)
+        return None
     if not synced:
         return [write_produce_response(version, header.correlation_id, answer)]
     return _when_durable(broker, version, header.correlation_id, answer, synced)
