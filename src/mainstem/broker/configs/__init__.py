@@ -1,0 +1,28 @@
+"""Topic and broker configs: the table of what may be set, and what is in force."""
+
+from __future__ import annotations
+
+from mainstem.broker.configs.broker import (
+    DYNAMIC,
+    EVERY_BROKER,
+    BrokerConfigs,
+    Fixed,
+    fixed_configs,
+)
+from mainstem.broker.configs.definition import ConfigType, Definition, Source, format_value
+from mainstem.broker.configs.topic import TOPIC_CONFIGS, log_config, validate
+
+__all__ = [
+    "DYNAMIC",
+    "EVERY_BROKER",
+    "TOPIC_CONFIGS",
+    "BrokerConfigs",
+    "ConfigType",
+    "Definition",
+    "Fixed",
+    "Source",
+    "fixed_configs",
+    "format_value",
+    "log_config",
+    "validate",
+]
