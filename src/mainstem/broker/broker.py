@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import Any
 
 from mainstem.broker.config import BrokerConfig
@@ -50,8 +51,11 @@ class Broker:
         self._retention_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def start(self) -> tuple[str, int]:
-        """Open the data directory, recover, listen. Raises ``MainstemError`` or ``OSError``."""
+    async def start(self, listener: socket.socket | None = None) -> tuple[str, int]:
+        """Open the data directory, recover, listen. Raises ``MainstemError`` or ``OSError``.
+
+        A ``listener`` that is already bound is taken over, and closed with the broker.
+        """
         self.loop = asyncio.get_running_loop()
         self.config.data.mkdir(parents=True, exist_ok=True)
         self.store = Store(self.config.data / "metadata.sqlite", clock=self.clock)
@@ -63,7 +67,7 @@ class Broker:
         self.groups.start()
         self._durability = Durability(self.loop)
         self._server = Server(self.config, self.counters, self.loop)
-        self.address = self._server.listen(Dispatcher(self))
+        self.address = self._server.listen(Dispatcher(self), listener)
         self._retention_timer = self.loop.call_later(
             self.config.retention_check_ms / 1000, self._enforce_retention
         )

@@ -42,13 +42,19 @@ class Server:
         self._listener: socket.socket | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
 
-    def listen(self, dispatch: Dispatch) -> tuple[str, int]:
-        """Bind and accept; returns the address. Raises ``OSError``."""
+    def listen(
+        self, dispatch: Dispatch, listener: socket.socket | None = None
+    ) -> tuple[str, int]:
+        """Bind, unless given a ``listener``, and accept; returns the address.
+
+        Raises ``OSError``.
+        """
         self.dispatch = dispatch
-        family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
-        listener = socket.create_server(
-            (self.config.host, self.config.port), family=family, backlog=4096
-        )
+        if listener is None:
+            family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
+            listener = socket.create_server(
+                (self.config.host, self.config.port), family=family, backlog=4096
+            )
         listener.setblocking(False)
         self._listener = listener
         self.loop.add_reader(listener.fileno(), self._accept)
