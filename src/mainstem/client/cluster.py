@@ -1,0 +1,240 @@
+"""A Kafka cluster as one thing to talk to: finds brokers and leaders, reconnects, retries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mainstem.client import metadata
+from mainstem.client.connection import Connection
+from mainstem.client.kafka_errors import error_for, is_retriable
+from mainstem.client.metadata import ClusterMetadata, PartitionMetadata, TopicMetadata
+from mainstem.client.retry import Deadline, Gate, retry
+from mainstem.errors import Invalid, MainstemError, Unavailable
+from mainstem.wire import Message
+
+T = TypeVar("T")
+FIND_COORDINATOR = 10
+_UNKNOWN_TOPIC = 3
+_LEADER_NOT_AVAILABLE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """How patient a client is; all times in seconds.
+
+    ``retry_for`` bounds a whole operation with its retries, ``request_timeout`` one request,
+    ``metadata_max_age`` how long a leader is believed without asking again.
+    """
+
+    client_id: str = "mainstem"
+    connect_timeout: float = 10.0
+    request_timeout: float = 30.0
+    retry_for: float = 60.0
+    metadata_max_age: float = 300.0
+
+
+def parse_addresses(text: str) -> list[tuple[str, int]]:
+    """``"host:port,host:port"`` as pairs; a missing port is 9092. Raises ``Invalid``."""
+    found: list[tuple[str, int]] = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        host, colon, port = part.rpartition(":")
+        if not colon or part.endswith("]"):
+            host, port = part, "9092"
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise Invalid(f"{part!r} is not an address: write HOST:PORT")
+        found.append((host.strip("[]"), int(port)))
+    if not found:
+        raise Invalid(f"no address in {text!r}: write HOST:PORT")
+    return found
+
+
+class Cluster:
+    """Connections to the brokers of one cluster, and what is known about them.
+
+    Belongs to the event loop that started it. Every method raises ``Closed`` after ``close``.
+    """
+
+    def __init__(self, addresses: list[tuple[str, int]], config: ClientConfig) -> None:
+        self.addresses = addresses
+        self.config = config
+        self.metadata = ClusterMetadata()
+        self._gate = Gate(f"the client of {self.name}")
+        self._by_address: dict[tuple[str, int], asyncio.Task[Connection]] = {}
+        self._coordinators: dict[str, int] = {}
+        self._refreshed: dict[str, float] = {}
+        self._random = random.Random()
+
+    @property
+    def name(self) -> str:
+        """The addresses given, for messages."""
+        return ",".join(f"{host}:{port}" for host, port in self.addresses)
+
+    def check(self) -> None:
+        """Raise ``Closed`` if the client was closed."""
+        self._gate.check()
+
+    def deadline(self, seconds: float | None = None) -> Deadline:
+        """The time an operation may take, by default ``config.retry_for``."""
+        return Deadline(self.config.retry_for if seconds is None else seconds)
+
+    async def start(self) -> None:
+        """Reach one broker and learn the others. Raises ``Unavailable`` at the first failure."""
+        await self.refresh([], self.deadline(self.config.connect_timeout))
+
+    async def close(self) -> None:
+        """Close every connection; calls under way raise ``Unavailable``. May be called twice."""
+        self._gate.open = False
+        tasks, self._by_address = list(self._by_address.values()), {}
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                await task.result().close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- connections -------------------------------------------------------------------------
+
+    async def connection(self, node: int | None = None) -> Connection:
+        """A connection to this node, or to any broker. Raises ``Unavailable``."""
+        self.check()
+        if node is not None:
+            address = self.metadata.nodes.get(node)
+            if address is None:
+                raise Unavailable(f"broker {node} is not in the cluster at the moment: retry")
+            return await self._connect(address)
+        return await self._any()
+
+    async def _any(self) -> Connection:
+        known = list(self.metadata.nodes.values())
+        self._random.shuffle(known)
+        candidates = [*known, *(address for address in self.addresses if address not in known)]
+        candidates.sort(key=lambda address: address not in self._by_address)
+        failure: MainstemError | None = None
+        for address in candidates:
+            try:
+                return await self._connect(address)
+            except Unavailable as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    async def _connect(self, address: tuple[str, int]) -> Connection:
+        task = self._by_address.get(address)
+        if task is not None and task.done():
+            failed = task.cancelled() or task.exception() is not None
+            if failed or not task.result().usable:
+                task = None
+        if task is None:
+            opening = Connection.open(
+                address,
+                client_id=self.config.client_id,
+                timeout=self.config.connect_timeout,
+            )
+            task = asyncio.get_running_loop().create_task(opening)
+            self._by_address[address] = task
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self.check()  # cancelled by close(), not by the caller
+            raise
+
+    # --- calls -------------------------------------------------------------------------------
+
+    async def call(
+        self, api_key: int, message: Message, deadline: Deadline, *, node: int | None = None
+    ) -> Message:
+        """One request to one broker, no retries. ``node`` is an id, or ``None`` for any."""
+        connection = await self.connection(node)
+        timeout = deadline.cap(self.config.request_timeout)
+        return await connection.call(api_key, message, timeout=timeout)
+
+    async def retrying(
+        self, attempt: Callable[[Deadline], Awaitable[T]], seconds: float | None = None
+    ) -> T:
+        """``attempt`` with this client's patience; see ``retry``."""
+        self.check()
+        return await retry(attempt, self.deadline(seconds))
+
+    # --- metadata ----------------------------------------------------------------------------
+
+    async def refresh(
+        self, topics: list[str] | None, deadline: Deadline
+    ) -> dict[str, MainstemError]:
+        """Ask for these topics, all with ``None``; errors by topic, those worth a retry raised."""
+        answer = await self.call(metadata.METADATA, metadata.request(topics), deadline)
+        errors = self.metadata.merge(answer, complete=topics is None)
+        now = asyncio.get_running_loop().time()
+        self._refreshed.update(dict.fromkeys(self.metadata.topics if topics is None else topics, now))
+        for error in errors.values():
+            if isinstance(error, Unavailable):
+                raise error
+        return errors
+
+    async def topic(self, name: str, deadline: Deadline, *, fresh: bool = False) -> TopicMetadata:
+        """What is known about a topic. Raises ``Invalid`` with the nearest name if unknown."""
+        self.check()
+        found = self.metadata.topics.get(name)
+        age = asyncio.get_running_loop().time() - self._refreshed.get(name, 0.0)
+        if found is not None and not fresh and age < self.config.metadata_max_age:
+            return found
+
+        async def ask(deadline: Deadline) -> dict[str, MainstemError]:
+            return await self.refresh([name], deadline)
+
+        error = (await retry(ask, deadline)).get(name)
+        if error is not None and error.code == _UNKNOWN_TOPIC:
+            await self.refresh(None, deadline)
+            raise metadata.unknown_topic(name, list(self.metadata.topics))
+        if error is not None:
+            raise error
+        return self.metadata.topics[name]
+
+    def forget(self, topic: str) -> None:
+        """Ask again before this topic's leaders are used next."""
+        self._refreshed.pop(topic, None)
+
+    async def leader(self, topic: str, index: int, deadline: Deadline) -> PartitionMetadata:
+        """The partition's leader. Raises ``Unavailable`` for none, ``Invalid`` for no partition."""
+        partitions = (await self.topic(topic, deadline)).partitions
+        found = next((part for part in partitions if part.index == index), None)
+        if found is None:
+            raise Invalid(
+                f"topic {topic!r} has no partition {index}: it has {len(partitions)}, "
+                f"from 0 to {len(partitions) - 1}",
+                code=_UNKNOWN_TOPIC,
+            )
+        if found.leader < 0 or found.leader not in self.metadata.nodes:
+            self.forget(topic)
+            raise error_for(_LEADER_NOT_AVAILABLE, f"topic {topic!r} partition {index}")
+        return found
+
+    async def coordinator(self, group: str, deadline: Deadline) -> int:
+        """The node that coordinates a group. Raises ``Unavailable`` while there is none."""
+        known = self._coordinators.get(group)
+        if known is not None and known in self.metadata.nodes:
+            return known
+        message = Message(key_type=0, coordinator_keys=[group])
+        (found,) = (await self.call(FIND_COORDINATOR, message, deadline)).coordinators
+        if found.error_code:
+            raise error_for(found.error_code, f"coordinator of group {group!r}")
+        self.metadata.nodes.setdefault(found.node_id, (found.host, found.port))
+        self._coordinators[group] = found.node_id
+        return int(found.node_id)
+
+    def forget_coordinator(self, group: str) -> None:
+        """Look the group's coordinator up again before it is used next."""
+        self._coordinators.pop(group, None)
+
+
+def raise_for(code: int, subject: str, reason: str | None = None) -> None:
+    """Raise for an error code other than 0; what Kafka calls retriable is ``Unavailable``."""
+    if code == 0:
+        return
+    error = error_for(code, subject, reason)
+    if is_retriable(code) and not isinstance(error, Unavailable) and code != _UNKNOWN_TOPIC:
+        raise Unavailable(str(error), code=code)
+    raise error
