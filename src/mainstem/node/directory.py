@@ -65,7 +65,7 @@ class Directory:
         The descriptor number stays taken (by /dev/null), so that closing it later is harmless.
         """
         self._held = False
-        _forget(self.descriptor)
+        abandon_descriptor(self.descriptor)
 
 
 def acquire(path: Path) -> Directory:
@@ -139,7 +139,8 @@ def _by_whom(path: Path) -> str:
     return f" by process {address.pid}, which serves it at {address.kafka}" if address else ""
 
 
-def _forget(descriptor: int) -> None:
+def abandon_descriptor(descriptor: int) -> None:
+    """Lets go of an open file, keeping its number taken (by /dev/null)."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, descriptor, inheritable=False)
     os.close(null)
