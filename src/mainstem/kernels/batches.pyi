@@ -34,7 +34,13 @@ class BatchHeader:
 
 def read_header(data: Buffer, position: int = 0) -> BatchHeader: ...
 def read_batches(
-    data: Buffer, start: int = 0, end: int = -1, verify_crc: bool = True
+    data: Buffer,
+    start: int = 0,
+    end: int = -1,
+    verify_crc: bool = True,
+    *,
+    whole: bool = True,
+    dense: bool = True,
 ) -> list[BatchHeader]: ...
 def stamp(data: Buffer, position: int, base_offset: int, leader_epoch: int) -> None: ...
 def stamp_append_time(data: Buffer, position: int, timestamp: int) -> None: ...

@@ -8,7 +8,7 @@ from mainstem.kernels.columns import Memory
 @final
 class HeaderColumns:
     count: int
-    ends: Memory
+    offsets: Memory
     key_offsets: Memory
     keys: Memory
     value_offsets: Memory

@@ -279,12 +279,12 @@ cdef bint _fill_headers(const Rows* rows, HeaderRows* out) noexcept nogil:
 cdef class HeaderColumns:
     """Record headers: ``list<struct<key: string, value: binary>>`` taken apart.
 
-    ``ends`` has one int32 per record and ``key_offsets``/``value_offsets`` one more than
-    ``count`` headers. ``ascii_keys`` is false when some key must be checked to be UTF-8.
+    ``offsets`` (of the list, one more than records), ``key_offsets`` and ``value_offsets`` (one
+    more than ``count`` headers) are int32. ``ascii_keys`` is false when some key must be checked to be UTF-8.
     """
 
     cdef readonly Py_ssize_t count
-    cdef readonly Memory ends
+    cdef readonly Memory offsets
     cdef readonly Memory key_offsets
     cdef readonly Memory keys
     cdef readonly Memory value_offsets
@@ -390,8 +390,8 @@ cdef HeaderColumns _headers(const Rows* rows, Memory ends):
     cdef Py_ssize_t count = rows.headers.count
     cdef bint unchanged
     columns.count = count
-    columns.ends = ends
-    columns.ends.truncate(rows.count * 4)
+    columns.offsets = ends
+    columns.offsets.truncate((rows.count + 1) * 4)
     columns.key_offsets = _offsets(count)
     columns.value_offsets = _offsets(count)
     columns.keys = allocate(rows.headers.key_bytes)
@@ -479,7 +479,7 @@ cdef _run(
                 with gil:
                     starts = allocate(count * sizeof(void*))
                     limits = allocate(count * sizeof(void*))
-                    ends = allocate(count * 4)
+                    ends = _offsets(count)
                     _restart(&rows, starts, limits, ends, count)
                 index = 0
                 continue
@@ -504,4 +504,4 @@ cdef _restart(Rows* rows, Memory starts, Memory limits, Memory ends, Py_ssize_t 
     memset(rows.value_validity, 0xFF, (count + 7) >> 3)
     rows.header_starts = <const uint8_t**>starts.data
     rows.header_limits = <const uint8_t**>limits.data
-    rows.header_ends = <int32_t*>ends.data
+    rows.header_ends = <int32_t*>ends.data + 1

@@ -1,0 +1,126 @@
+"""Arrow columns into record batches v2: one kernel call per batch, compression in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from mainstem.errors import Invalid
+from mainstem.kernels import encode_records, seal
+from mainstem.wire.columns import RecordSource, record_source
+from mainstem.wire.compression import compress
+
+_HEADER_SIZE: Final = 61
+_LARGEST_BATCH: Final = 2**31 - 1
+_MESSAGE_TOO_LARGE: Final = 10
+_SEQUENCES: Final = 2**31
+
+
+def encode_batch(
+    value: Any,
+    key: Any = None,
+    timestamp: Any = None,
+    headers: Any = None,
+    *,
+    codec: int = 0,
+    level: int | None = None,
+    producer_id: int = -1,
+    producer_epoch: int = -1,
+    base_sequence: int = -1,
+    transactional: bool = False,
+    now_ms: int,
+) -> bytearray:
+    """All rows as one record batch v2, complete with CRC, base offset 0.
+
+    ``value`` and ``key`` are Arrow arrays of bytes or text (any layout, sliced or chunked);
+    ``timestamp`` is an Arrow timestamp, date or integer column (milliseconds), nulls and None
+    meaning ``now_ms``; ``headers`` is list<struct<key, value>> or map, null meaning none. Raises
+    ``Invalid`` for other types, unequal lengths, no rows, a null header key, or more than fits
+    into one batch (code 10). Thread-safe.
+    """
+    source = record_source(value, key, timestamp, headers, now_ms)
+    if source.rows == 0:
+        raise Invalid("a record batch needs at least one row")
+    batch, rows = _encode(source, 0, _LARGEST_BATCH, codec, level)
+    if rows != source.rows:
+        raise Invalid(
+            f"{source.rows} rows do not fit into one record batch of 2 GiB; split them after "
+            f"row {rows} or use encode_batches",
+            code=_MESSAGE_TOO_LARGE,
+        )
+    seal(
+        batch,
+        codec,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        base_sequence=base_sequence,
+        transactional=transactional,
+    )
+    return batch
+
+
+def encode_batches(
+    value: Any,
+    key: Any = None,
+    timestamp: Any = None,
+    headers: Any = None,
+    *,
+    batch_bytes: int,
+    codec: int = 0,
+    level: int | None = None,
+    producer_id: int = -1,
+    producer_epoch: int = -1,
+    base_sequence: int = -1,
+    transactional: bool = False,
+    now_ms: int,
+) -> Iterator[bytearray]:
+    """Rows in order as record batches of at most ``batch_bytes`` each before compression.
+
+    A record that is larger by itself gets a batch of its own. ``base_sequence`` is the first
+    batch's; it goes on by the number of records and wraps to 0 after 2**31 - 1, as Kafka's
+    does. Columns and errors as for ``encode_batch``; columns are checked before the first batch
+    is asked for.
+    """
+    source = record_source(value, key, timestamp, headers, now_ms)
+
+    def batches() -> Iterator[bytearray]:
+        row, sequence = 0, base_sequence
+        while row < source.rows:
+            batch, rows = _encode(source, row, batch_bytes, codec, level)
+            seal(
+                batch,
+                codec,
+                producer_id=producer_id,
+                producer_epoch=producer_epoch,
+                base_sequence=sequence,
+                transactional=transactional,
+            )
+            row += rows
+            if sequence >= 0:
+                sequence = (sequence + rows) % _SEQUENCES
+            yield batch
+
+    return batches()
+
+
+def _encode(
+    source: RecordSource, row: int, target: int, codec: int, level: int | None
+) -> tuple[bytearray, int]:
+    try:
+        batch, rows = encode_records(
+            source.values,
+            source.keys,
+            source.headers,
+            source.timestamps,
+            source.now_ms,
+            row,
+            source.rows,
+            target,
+        )
+        if codec != 0:
+            with memoryview(batch) as view:
+                body = compress(codec, view[_HEADER_SIZE:], level)
+            batch[_HEADER_SIZE:] = body
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+    return batch, rows
