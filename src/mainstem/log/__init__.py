@@ -1,1 +1,28 @@
-"""Being built."""
+"""The append-only log on disk: partitions of segments in Kafka's own format.
+
+Synchronous code. Bytes on disk are described in ``docs/formats.md``.
+"""
+
+from __future__ import annotations
+
+from mainstem.log.commit import GroupCommit
+from mainstem.log.config import LogConfig
+from mainstem.log.directory import Log
+from mainstem.log.filesystem import File, FileSystem, RealFileSystem
+from mainstem.log.partition import Appended, Partition
+from mainstem.log.producers import ProducedBatch, Producer
+from mainstem.log.reading import Slice
+
+__all__ = [
+    "Appended",
+    "File",
+    "FileSystem",
+    "GroupCommit",
+    "Log",
+    "LogConfig",
+    "Partition",
+    "ProducedBatch",
+    "Producer",
+    "RealFileSystem",
+    "Slice",
+]

@@ -1,0 +1,368 @@
+"""A partition: append, read, and what else a broker asks of one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from typing_extensions import Buffer
+
+from mainstem.errors import Closed, Invalid, Unavailable
+from mainstem.kernels import BatchHeader, stamp, stamp_append_time
+from mainstem.log import checkpoints, retention, timestamps
+from mainstem.log.config import LogConfig
+from mainstem.log.durability import KAFKA_STORAGE_ERROR, Durability
+from mainstem.log.filesystem import write_all
+from mainstem.log.indexes import MAX_OFFSET_ENTRIES, MAX_RELATIVE_OFFSET
+from mainstem.log.producers import Producer
+from mainstem.log.reading import OFFSET_OUT_OF_RANGE, Reader, Slice
+from mainstem.log.segment import Segment
+from mainstem.log.storage import Storage
+from mainstem.log.validation import check_batches, parse_batches
+
+
+class Appended(NamedTuple):
+    """Offsets are inclusive. ``log_append_time`` is -1 unless the topic stamps it."""
+
+    base_offset: int
+    last_offset: int
+    log_append_time: int
+    duplicate: bool
+
+
+class Partition:
+    """One partition of a topic. Made by :meth:`Log.open`.
+
+    Every method may be called from any thread; appends, reads and retention are meant for one,
+    :meth:`sync` for others. After a failed write that could not be undone, or a failed
+    fdatasync, the partition is poisoned: appends and syncs raise ``Unavailable``
+    (KAFKA_STORAGE_ERROR) until it is opened again; reads go on.
+    """
+
+    def __init__(
+        self, topic: str, index: int, config: LogConfig, storage: Storage, *, clean: bool
+    ) -> None:
+        self.topic = topic
+        self.index = index
+        self.config = config
+        self._storage = storage
+        self._clock = storage.environment.clock
+        self._filesystem = storage.environment.filesystem
+        self._lock = threading.RLock()
+        self._durability = Durability(storage, self._lock)
+        self._reader = Reader(storage)
+        self._has_marker = clean
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.topic}-{self.index}"
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def directory(self) -> str:
+        return self._storage.directory
+
+    @property
+    def log_start_offset(self) -> int:
+        return self._storage.log_start_offset
+
+    @property
+    def log_end_offset(self) -> int:
+        return self._storage.log_end_offset
+
+    @property
+    def high_watermark(self) -> int:
+        """Everything below may be read; on one node that is everything."""
+        return self._storage.log_end_offset
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Everything below is decided; without transactions that is everything."""
+        return self._storage.log_end_offset
+
+    @property
+    def durable_offset(self) -> int:
+        """Everything below survives a power cut."""
+        return self._durability.offset
+
+    @property
+    def leader_epoch(self) -> int:
+        return self._storage.epochs.latest
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(segment.size for segment in self._storage.segments)
+
+    @property
+    def largest_timestamp(self) -> int:
+        """Milliseconds since the epoch, -1 for none."""
+        with self._lock:
+            return max(segment.largest_timestamp()[0] for segment in self._storage.segments)
+
+    def active_producers(self) -> list[Producer]:
+        """Producers remembered here; do not change them."""
+        with self._lock:
+            return list(self._storage.producers.by_id.values())
+
+    def append(
+        self,
+        data: Buffer,
+        headers: Sequence[BatchHeader] | None = None,
+        *,
+        start: int = 0,
+        end: int | None = None,
+    ) -> Appended:
+        """Add the whole batches in ``data[start:end]``; readable at once, durable after a sync.
+
+        ``data`` is a writable buffer of bytes; base offsets, leader epoch and (for
+        LogAppendTime) time and CRC are stamped in it, and it is not kept. ``headers`` are those
+        of ``read_batches(data, start, end)`` where the caller has them; else they are read and
+        their CRCs checked here. All or nothing. Raises ``Invalid``, ``Corrupt``, ``Conflict``
+        or ``Unavailable``, each with Kafka's error code.
+        """
+        view = memoryview(data)
+        if end is None:
+            end = len(view)
+        if headers is None:
+            headers = parse_batches(view, start, end)
+        with self._lock:
+            self._writable()
+            config, storage, now_ms = self.config, self._storage, self._clock.now_ms()
+            check_batches(headers, start, end, config, now_ms)
+            stamps = config.timestamp_type == "LogAppendTime"
+            first = headers[0]
+            if first.producer_id >= 0:
+                known = storage.producers.check(first)
+                if known is not None:
+                    return Appended(known.base_offset, known.last_offset, known.timestamp, True)
+            base_offset = offset = storage.log_end_offset
+            epoch = storage.epochs.latest
+            largest = now_ms if stamps else -1
+            for header in headers:
+                stamp(view, header.position, offset, epoch)
+                if stamps:
+                    stamp_append_time(view, header.position, now_ms)
+                elif header.max_timestamp > largest:
+                    largest = header.max_timestamp
+                offset += header.last_offset_delta + 1
+            segment = self._segment_for(end - start, offset - 1, largest, now_ms)
+            self._write(segment, view[start:end])
+            self._account(segment, headers, now_ms if stamps else -1, now_ms)
+            return Appended(base_offset, offset - 1, now_ms if stamps else -1, False)
+
+    def _account(
+        self, segment: Segment, headers: Sequence[BatchHeader], append_time: int, now_ms: int
+    ) -> None:
+        """Make what was written part of the log."""
+        storage, interval = self._storage, self.config.index_interval_bytes
+        offset = storage.log_end_offset
+        for header in headers:
+            last = offset + header.last_offset_delta
+            time = header.max_timestamp if append_time < 0 else append_time
+            segment.note(header.size, last, time, interval)
+            if header.producer_id >= 0:
+                storage.producers.record(
+                    header.producer_id,
+                    header.producer_epoch,
+                    header.base_sequence,
+                    offset,
+                    last,
+                    append_time,
+                    now_ms,
+                )
+            offset = last + 1
+        storage.log_end_offset = offset
+
+    def _segment_for(self, size: int, last_offset: int, largest: int, now_ms: int) -> Segment:
+        """The active segment, or a new one (Kafka's LogSegment.shouldRoll)."""
+        if self._has_marker:
+            self._remove_marker()
+        active, config = self._storage.active, self.config
+        if not active.size:
+            return active
+        if active.first_timestamp is not None and active.first_timestamp >= 0 and largest >= 0:
+            waited = largest - active.first_timestamp
+        else:
+            waited = now_ms - active.created_ms
+        index = active.index
+        assert index is not None
+        if (
+            active.size + size > config.segment_bytes
+            or waited > config.segment_ms
+            or last_offset - active.base_offset > MAX_RELATIVE_OFFSET
+            or len(index.offsets) >= MAX_OFFSET_ENTRIES
+        ):
+            return self._roll(now_ms)
+        return active
+
+    def _roll(self, now_ms: int) -> Segment:
+        sealed = self._storage.active
+        try:
+            segment = self._storage.roll(now_ms)
+        except OSError as error:
+            raise Unavailable(
+                f"{self.name}: no new segment could be made: {error}; free some space and retry",
+                code=KAFKA_STORAGE_ERROR,
+            ) from error
+        self._durability.rolled(sealed, self._storage.snapshot_path(segment.base_offset))
+        return segment
+
+    def _remove_marker(self) -> None:
+        """The first append since a clean start: from here on a crash needs recovery."""
+        marker = f"{self.directory}/{checkpoints.CLEAN_SHUTDOWN}"
+        try:
+            if self._filesystem.exists(marker):
+                self._filesystem.unlink(marker)
+            self._filesystem.fsync_directory(self.directory)
+        except OSError as error:
+            raise Unavailable(
+                f"{self.name}: cannot begin to write: {error}", code=KAFKA_STORAGE_ERROR
+            ) from error
+        self._has_marker = False
+
+    def _write(self, segment: Segment, data: memoryview) -> None:
+        """All of ``data`` at the end of ``segment``, or none of it."""
+        file, position = segment.file(), segment.size
+        self._durability.wrote(segment)
+        try:
+            if file.pwrite(data, position) != len(data):
+                write_all(file, data, position)
+        except OSError as error:
+            failure = Unavailable(
+                f"{self.name}: {len(data)} bytes could not be written: {error}; nothing was "
+                "accepted, free some space and retry",
+                code=KAFKA_STORAGE_ERROR,
+            )
+            try:
+                file.truncate(position)
+            except OSError as second:
+                self._durability.poison(f"a failed write could not be undone: {second}")
+            raise failure from error
+
+    def _writable(self) -> None:
+        if self._closed:
+            raise Closed(f"{self.name} is closed")
+        if self._durability.failure is not None:
+            raise self._durability.failure
+
+    def read(
+        self,
+        offset: int,
+        max_bytes: int,
+        *,
+        up_to: int | None = None,
+        at_least_one: bool = True,
+    ) -> Slice | None:
+        """Whole batches of one segment, the first of which contains ``offset``.
+
+        Nothing at or past ``up_to`` (default the high watermark) is included; ``None`` means
+        nothing to read yet. With ``at_least_one`` the first batch comes even if it alone is
+        over ``max_bytes``. Raises ``Invalid`` (OFFSET_OUT_OF_RANGE) and ``Corrupt``.
+        """
+        with self._lock:
+            if self._closed:
+                raise Closed(f"{self.name} is closed")
+            limit = self._storage.log_end_offset
+            if up_to is not None and up_to < limit:
+                limit = up_to
+            return self._reader.read(offset, max_bytes, limit, at_least_one)
+
+    def offset_for_timestamp(self, timestamp: int) -> tuple[int, int] | None:
+        """(offset, timestamp) of the first record at or after ``timestamp`` (ms), if any."""
+        with self._lock:
+            return timestamps.first_at_or_after(self._storage, timestamp)
+
+    def offset_of_max_timestamp(self) -> tuple[int, int] | None:
+        """(offset, timestamp) of the first record with the largest timestamp, if any."""
+        with self._lock:
+            return timestamps.first_with_largest(self._storage)
+
+    def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
+        """(epoch, end offset) as OffsetForLeaderEpoch answers it; (-1, -1) if unknown."""
+        return self._storage.epochs.end_offset(epoch, self._storage.log_end_offset)
+
+    def delete_records_before(self, offset: int) -> int:
+        """Move the log start offset up to ``offset`` (-1 for all), durably; returns it."""
+        if offset == -1:
+            offset = self.high_watermark
+        if not self.log_start_offset <= offset <= self.high_watermark:
+            if 0 <= offset < self.log_start_offset:
+                return self.log_start_offset
+            raise Invalid(
+                f"{self.name}: cannot delete up to offset {offset}, the log ends at "
+                f"{self.high_watermark}",
+                code=OFFSET_OUT_OF_RANGE,
+            )
+        if offset > self.durable_offset:
+            self.sync()  # or a crash could leave the log ending before it starts
+        with self._lock:
+            self._writable()
+            retention.advance_start(self._storage, offset)
+            self._reader.forget()
+            return self.log_start_offset
+
+    def enforce_retention(self, now_ms: int) -> int:
+        """Remove segments that are too old, too many, or before the log start offset.
+
+        Returns how many. Time counts from each segment's largest record timestamp. The active
+        segment goes only if it expired, after a roll.
+        """
+        with self._lock:
+            self._writable()
+            config, storage = self.config, self._storage
+            storage.producers.expire(now_ms - config.producer_expiry_ms)
+            count = retention.expired_segments(storage, config, now_ms)
+            if count == len(storage.segments):
+                self._roll(now_ms)
+            if count:
+                retention.advance_start(storage, storage.bases[count])
+                self._reader.forget()
+            return count
+
+    def sync(self) -> None:
+        """Make everything appended so far durable; blocks. See :class:`Durability`."""
+        self._durability.sync()
+
+    def checkpoint(self) -> None:
+        """Sync, and let a recovery begin from here; blocks."""
+        self._durability.checkpoint()
+
+    def close(self, *, clean: bool = True) -> None:
+        """Stop using the files. ``clean`` syncs and writes what a quick start needs."""
+        with self._lock:
+            if self._closed:
+                return
+            failed = self._durability.failure is not None
+            if clean and not failed and not self._has_marker:
+                self.sync()
+                self._leave_clean()
+            self._closed = True
+            for segment in self._storage.segments:
+                self._storage.environment.handles.forget(segment)
+
+    def _leave_clean(self) -> None:
+        storage = self._storage
+        storage.active.save_indexes()
+        storage.active.sync_indexes()
+        storage.remove_snapshots(keep=1)
+        storage.snapshot(sync=True)
+        checkpoints.write_numbers(
+            self._filesystem,
+            storage.directory,
+            checkpoints.RECOVERY_POINT,
+            offset=storage.log_end_offset,
+        )
+        checkpoints.write_numbers(
+            self._filesystem,
+            storage.directory,
+            checkpoints.CLEAN_SHUTDOWN,
+            log_end_offset=storage.log_end_offset,
+            active_base=storage.active.base_offset,
+            active_size=storage.active.size,
+        )
+        self._has_marker = True
