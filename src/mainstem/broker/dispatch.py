@@ -94,7 +94,7 @@ class Dispatcher:
     ) -> None:
         key, version = header.api_key, header.api_version
         offset = wire.body_start(header, data, end)
-        request = wire.decode_request(key, version, data[:end], offset)
+        request = wire.decode_request(key, version, data, offset, end)
         answer = handler(key)(request, call)
         if inspect.iscoroutine(answer):
             connection.hold()

@@ -6,6 +6,7 @@ A missing or stale compiled kernel is a loud error; there is no slow path.
 from __future__ import annotations
 
 try:
+    from mainstem.kernels import message_decoder
     from mainstem.kernels.batches import (
         HEADER_SIZE,
         BatchError,
@@ -42,6 +43,7 @@ __all__ = [
     "RecordColumns",
     "decode_records",
     "encode_records",
+    "message_decoder",
     "murmur2",
     "partitions_of",
     "read_batches",

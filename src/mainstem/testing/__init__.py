@@ -1,7 +1,31 @@
-"""Doubles and helpers for tests of Mainstem, and of programs that use it."""
+"""Doubles and helpers for tests of Mainstem, and of programs that use it.
+
+Imported lazily: pytest loads this package's plugin in every run of every project that has
+Mainstem installed.
+"""
 
 from __future__ import annotations
 
-from mainstem.testing.broker import RunningBroker, running_broker
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["RunningBroker", "running_broker"]
+if TYPE_CHECKING:
+    from mainstem.testing.broker import RunningBroker, running_broker
+    from mainstem.testing.clock import VirtualClock
+    from mainstem.testing.filesystem import CrashFileSystem
+
+_LAZY = {
+    "CrashFileSystem": "filesystem",
+    "RunningBroker": "broker",
+    "VirtualClock": "clock",
+    "running_broker": "broker",
+}
+
+__all__ = ["CrashFileSystem", "RunningBroker", "VirtualClock", "running_broker"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mainstem.wire.fetch import FetchedPartition, read_fetch_request, write_fetch_response
+from mainstem.wire.fetch import FetchedPartition, write_fetch_response
 from mainstem.wire.frames import (
     RequestHeader,
     body_start,
@@ -55,7 +55,6 @@ __all__ = [
     "encode_batches",
     "encode_request",
     "encode_response",
-    "read_fetch_request",
     "read_prefix",
     "request_frame",
     "response_body_start",

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
-from mainstem.errors import Invalid
-from mainstem.wire import schema
-
-FETCH = 1
 _HEAD = struct.Struct(">ihi")
 _PARTITION = struct.Struct(">ihqqq")
 _INT32 = struct.Struct(">i")
@@ -39,14 +35,6 @@ class FetchedPartition:
     log_start_offset: int = -1
     records: Sized | None = None
     diverging_epoch: tuple[int, int] | None = None
-
-
-def read_fetch_request(version: int, data: Any, offset: int) -> Any:
-    """kio's entity for a Fetch request body at ``offset``; raises ``Invalid``."""
-    try:
-        return schema.reader(FETCH, version, "request")(data, offset)[0]
-    except (schema.SerialError, ValueError, OverflowError) as error:
-        raise Invalid(f"fetch v{version} request cannot be read: {error}", code=42) from error
 
 
 def write_fetch_response(

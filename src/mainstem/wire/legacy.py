@@ -86,6 +86,9 @@ def _fetch_request_down(message: Message) -> Message:
 
 
 def _fetch_response_up(message: Message) -> Message:
+    for group in message.groups:
+        for topic in group.topics:
+            topic.__dict__.setdefault("name", None)
     if "topics" in message.__dict__:
         message.groups = [
             Message(
@@ -164,7 +167,7 @@ _UPGRADES: dict[tuple[int, str], tuple[int, Change]] = {
     (8, "request"): (99, _name_topics),
     (8, "response"): (99, _name_topics),
     (9, "request"): (99, _fetch_request_up),
-    (9, "response"): (7, _fetch_response_up),
+    (9, "response"): (99, _fetch_response_up),
     (10, "request"): (3, _find_request_up),
     (10, "response"): (3, _find_response_up),
     (13, "request"): (2, _leave_request_up),

@@ -16,8 +16,7 @@ sys.modules.update(dict.fromkeys(_blocked))  # type: ignore[arg-type]  # None: "
 try:
     from kio.schema.errors import ErrorCode
     from kio.schema.index import api_key_map, schema_name_map
-    from kio.serial import entity_reader, entity_writer
-    from kio.serial.errors import SerialError
+    from kio.serial import entity_writer
     from kio.static.constants import EntityType
 finally:
     for _name in _blocked:
@@ -25,12 +24,10 @@ finally:
 
 __all__ = [
     "ErrorCode",
-    "SerialError",
     "api_name",
     "api_versions",
     "load",
     "newest",
-    "reader",
     "writer",
 ]
 
@@ -49,27 +46,21 @@ def api_versions(api_key: int) -> tuple[int, int]:
 
 
 @cache
-def load(api_key: int, version: int, kind: Kind) -> type[Any]:
+def load(api_key: int, version: int, kind: Kind) -> Any:
     """kio's class for one message; raises ``KeyError`` for an unknown key or version."""
     from importlib import import_module
 
-    entity_type = EntityType.request if kind == "request" else EntityType.response
-    path = schema_name_map[api_key_map[api_key]][version][entity_type]
+    paths = schema_name_map[api_key_map[api_key]][version]
+    path = paths[EntityType.request] if kind == "request" else paths[EntityType.response]
     module, _, name = path.partition(":")
     found = getattr(import_module(module), name)
     assert isinstance(found, type)
     return found
 
 
-def newest(api_key: int, kind: Kind) -> type[Any]:
+def newest(api_key: int, kind: Kind) -> Any:
     """The class of the highest version known of an API."""
     return load(api_key, api_versions(api_key)[1], kind)
-
-
-@cache
-def reader(api_key: int, version: int, kind: Kind) -> Callable[[Any, int], tuple[Any, int]]:
-    """``read(buffer, offset) -> (entity, size)``, native; raises ``SerialError``."""
-    return entity_reader(load(api_key, version, kind))
 
 
 @cache

@@ -10,9 +10,10 @@ from uuid import UUID
 from mainstem.errors import Invalid, MainstemError
 from mainstem.wire import (
     FetchedPartition,
+    Message,
     RequestHeader,
     body_start,
-    read_fetch_request,
+    decode_request,
     write_fetch_response,
 )
 
@@ -48,21 +49,21 @@ def serve(
 ) -> list[Any] | Awaitable[list[Any]]:
     """Answer at once where enough is there, else wait for ``min_bytes`` or ``max_wait``."""
     version = header.api_version
-    request = read_fetch_request(version, data[:end], body_start(header, data, end))
-    if getattr(request, "session_id", 0):
+    request = decode_request(1, version, data, body_start(header, data, end), end)
+    if request.session_id:
         # Never handed out: the client must have it from another broker.
         return write_fetch_response(
             version, header.correlation_id, [], error_code=_FETCH_SESSION_ID_NOT_FOUND
         )
     found = _look(call.broker, request, version)
-    max_wait = request.max_wait.total_seconds()
+    max_wait = request.max_wait_ms / 1000
     if found.failed or found.size >= request.min_bytes or max_wait <= 0 or not found.watched:
         return _answer(call.broker, header, found)
     return _wait(call.broker, header, request, found, max_wait)
 
 
 async def _wait(
-    broker: Broker, header: RequestHeader, request: Any, found: _Found, max_wait: float
+    broker: Broker, header: RequestHeader, request: Message, found: _Found, max_wait: float
 ) -> list[Any]:
     deadline = broker.loop.time() + max_wait
     while not found.failed and found.size < request.min_bytes:
@@ -78,7 +79,7 @@ def _answer(broker: Broker, header: RequestHeader, found: _Found) -> list[Any]:
     return write_fetch_response(header.api_version, header.correlation_id, found.topics)
 
 
-def _look(broker: Broker, request: Any, version: int) -> _Found:
+def _look(broker: Broker, request: Message, version: int) -> _Found:
     """Read every partition asked for, within the response's limit."""
     found = _Found()
     budget = min(request.max_bytes, broker.config.fetch_max_bytes)
@@ -102,14 +103,14 @@ def _look(broker: Broker, request: Any, version: int) -> _Found:
 
 
 def _read(
-    topic: Topic | None, asked: Any, budget: int, found: _Found, *, by_id: bool
+    topic: Topic | None, asked: Message, budget: int, found: _Found, *, by_id: bool
 ) -> FetchedPartition:
     row = FetchedPartition(asked.partition)
     try:
         if topic is None:
             raise Invalid("no such topic", code=_UNKNOWN_TOPIC_ID if by_id else _UNKNOWN_TOPIC)
         partition = topic.partition(asked.partition)
-        _check_epoch(partition, getattr(asked, "current_leader_epoch", -1))
+        _check_epoch(partition, asked.current_leader_epoch)
         row.high_watermark = partition.high_watermark
         row.last_stable_offset = partition.last_stable_offset
         row.log_start_offset = partition.log_start_offset
@@ -142,9 +143,9 @@ def _check_epoch(partition: Partition, epoch: int) -> None:
     )
 
 
-def _diverging(partition: Partition, asked: Any) -> tuple[int, int] | None:
+def _diverging(partition: Partition, asked: Message) -> tuple[int, int] | None:
     """KIP-595: where the client's log and ours part, if they do."""
-    epoch = getattr(asked, "last_fetched_epoch", -1)
+    epoch = asked.last_fetched_epoch
     if epoch < 0:
         return None
     ours, end_offset = partition.end_offset_for_epoch(epoch)
