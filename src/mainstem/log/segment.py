@@ -15,6 +15,8 @@ from mainstem.log.indexes import NO_TIMESTAMP, IndexFileError, OffsetIndex, Time
 _SCAN = struct.Struct(">qi11xi8xq")  # base offset, length, last offset delta, max timestamp
 _PREFIX = 12
 _WINDOW = 8192
+_FIND_WINDOW = 4096
+MAX_OFFSET = 2**63 - 1
 
 
 class Placed(NamedTuple):
@@ -56,6 +58,34 @@ def walk(file: File, position: int, end: int, path: str) -> Iterator[Placed]:
             )
         yield Placed(position, size, base_offset, base_offset + delta, max_timestamp)
         position += size
+
+
+def _find(
+    file: File, position: int, end: int, offset: int, limit: int, path: str
+) -> Placed | None:
+    """The first batch that reaches ``offset`` or passes the byte ``limit``; ``None`` at the end.
+
+    :func:`walk` in one tight loop, for the path of every Fetch.
+    """
+    unpack, least = _SCAN.unpack_from, HEADER_SIZE - _PREFIX
+    while position < end:
+        chunk = file.pread(position, min(_FIND_WINDOW, end - position))
+        relative, last = 0, len(chunk) - _SCAN.size
+        if last < 0:
+            break
+        while relative <= last:
+            base_offset, length, delta, max_timestamp = unpack(chunk, relative)
+            size = length + _PREFIX
+            begins = position + relative
+            if length < least or delta < 0 or begins + size > end:
+                raise Corrupt(f"{path}: no record batch at byte {begins}; run `mainstem doctor`")
+            if base_offset + delta >= offset or begins + size > limit:
+                return Placed(begins, size, base_offset, base_offset + delta, max_timestamp)
+            relative += size
+        position += relative
+    if position != end:
+        raise Corrupt(f"{path}: batch header at byte {position} is cut short")
+    return None
 
 
 class Segment:
@@ -160,12 +190,10 @@ class Segment:
     def locate(self, offset: int) -> Placed:
         """The first batch whose last offset is at least ``offset``."""
         start = self._loaded()[0].floor(offset - self.base_offset)
-        for placed in walk(self.file(), start, self.size, self.path):
-            if placed.position == start and start and placed.base_offset > offset:
-                break  # the index points too far
-            if placed.last_offset >= offset:
-                return placed
-        raise Corrupt(f"{self.path}: offset {offset} is not where the index says; run doctor")
+        placed = _find(self.file(), start, self.size, offset, self.size, self.path)
+        if placed is None or (start and placed.position == start and placed.base_offset > offset):
+            raise Corrupt(f"{self.path}: offset {offset} is not where the index says; run doctor")
+        return placed
 
     def boundary(self, start: int, limit: int) -> tuple[int, int | None]:
         """The last batch boundary in ``[start, limit]`` and the offset there.
@@ -173,10 +201,8 @@ class Segment:
         ``start`` must be a boundary. The offset is ``None`` at the end of the segment.
         """
         position = max(start, self._loaded()[0].floor_position(limit))
-        for placed in walk(self.file(), position, self.size, self.path):
-            if placed.position + placed.size > limit:
-                return placed.position, placed.base_offset
-        return self.size, None
+        placed = _find(self.file(), position, self.size, MAX_OFFSET, limit, self.path)
+        return (placed.position, placed.base_offset) if placed else (self.size, None)
 
     def batches(self, position: int = 0) -> Iterator[Placed]:
         """Every batch from the boundary ``position`` to what is the end now."""
