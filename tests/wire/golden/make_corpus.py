@@ -22,11 +22,18 @@ def corpus() -> list[tuple[int, bytes | None, bytes | None, list[tuple[str, byte
         (BASE - 86_400_000, b"a day before the first", b"x", []),
         (BASE + 10**11, b"years after", b"x", []),
         (BASE, b"\x00\xff\x80", bytes(range(256)), [("one", b"1")]),
-        (BASE, b"k", b"v", [("a", b""), ("a", b"twice"), ("null", None), ("\u00e4\U0001f30a", b"\xff")]),
+        (
+            BASE,
+            b"k",
+            b"v",
+            [("a", b""), ("a", b"twice"), ("null", None), ("\u00e4\U0001f30a", b"\xff")],
+        ),
         (BASE, b"k", None, [("", b"empty name")]),
     ]
     rows += [(BASE + i, f"{i}".encode(), (TEXT * 200)[:n], []) for i, n in enumerate(sizes)]
-    rows += [(BASE + i, None, TEXT, [("trace", b"%d" % i)] if i % 3 == 0 else []) for i in range(80)]
+    rows += [
+        (BASE + i, None, TEXT, [("trace", b"%d" % i)] if i % 3 == 0 else []) for i in range(80)
+    ]
     return rows
 
 

@@ -32,7 +32,10 @@ def _bytes(text: str) -> bytes | None:
 
 
 def main() -> None:
-    for client, builder_class in (("aiokafka", AiokafkaBuilder), ("kafka_python", KafkaPythonBuilder)):
+    for client, builder_class in (
+        ("aiokafka", AiokafkaBuilder),
+        ("kafka_python", KafkaPythonBuilder),
+    ):
         for name, codec in CODECS.items():
             builder = builder_class(2, codec, False, 4000, 7, 123, 1 << 24)
             for i, (timestamp, key, value, headers) in enumerate(rows()):
