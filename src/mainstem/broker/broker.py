@@ -60,7 +60,7 @@ class Broker:
         self.config.data.mkdir(parents=True, exist_ok=True)
         self.store = Store(self.config.data / "metadata.sqlite", clock=self.clock)
         self.log = Log(self.config.data, clock=self.clock)
-        self.topics = Topics(self.store, self.log, self.config, self.clock)
+        self.topics = Topics(self.store, self.log, self.config)
         self.producer_ids = ProducerIds(self.store)
         self.cluster_id = self.store.cluster_id
         self.groups = GroupCoordinator(self.store, self.topics, self.config, self.clock, self.loop)

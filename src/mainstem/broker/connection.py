@@ -291,7 +291,7 @@ class Connection:
         if sent == part.size:
             self._output.popleft()
         else:
-            self._output[0] = part.after(sent)
+            self._output[0] = part._replace(position=part.position + sent, size=part.size - sent)
         return sent
 
     # --- the end ------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ async def handle(request: Message, call: Call) -> Message:
         topics = [await _find(broker, asked, create=create) for asked in wanted]
     host, port = broker.advertised
     return Message(
+        error_code=0,
         brokers=[Message(node_id=broker.node_id, host=host, port=port, rack=None)],
         cluster_id=broker.cluster_id,
         controller_id=broker.node_id,
