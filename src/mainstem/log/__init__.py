@@ -8,6 +8,7 @@ from __future__ import annotations
 from mainstem.log.commit import GroupCommit
 from mainstem.log.config import LogConfig
 from mainstem.log.directory import Log
+from mainstem.log.doctor import Finding, check
 from mainstem.log.filesystem import File, FileSystem, RealFileSystem
 from mainstem.log.partition import Appended, Partition
 from mainstem.log.producers import ProducedBatch, Producer
@@ -17,6 +18,7 @@ __all__ = [
     "Appended",
     "File",
     "FileSystem",
+    "Finding",
     "GroupCommit",
     "Log",
     "LogConfig",
@@ -25,4 +27,5 @@ __all__ = [
     "Producer",
     "RealFileSystem",
     "Slice",
+    "check",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mainstem.errors import Closed, MainstemError, Unavailable
 from mainstem.log.partition import Partition
 
-Callback = Callable[[MainstemError | None], None]
+Callback = Callable[[MainstemError | None], object]
 _Waiting = list[tuple[int, Callback]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from os import PathLike, fspath
 
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Invalid, Unavailable
@@ -23,6 +24,12 @@ _PARTITION = re.compile(r"([a-zA-Z0-9._-]{1,249})-(0|[1-9][0-9]{0,9})")
 _DELETED = ".deleted"
 
 
+def partition_of(name: str) -> tuple[str, int] | None:
+    """(topic, partition) that a directory's name stands for, if it does."""
+    match = _PARTITION.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
+
+
 class Log:
     """The partitions under one root. Thread safe; one process at a time may have it open.
 
@@ -31,7 +38,7 @@ class Log:
 
     def __init__(
         self,
-        root: str,
+        root: str | PathLike[str],
         *,
         filesystem: FileSystem | None = None,
         clock: Clock | None = None,
@@ -40,7 +47,7 @@ class Log:
         self._filesystem = filesystem or RealFileSystem()
         handles = HandleCache(self._filesystem, max_open_files)
         self._environment = Environment(self._filesystem, clock or SystemClock(), handles)
-        self._root = str(root).rstrip("/")
+        self._root = fspath(root).rstrip("/")
         self._topics = f"{self._root}/{TOPICS}"
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._suspect: dict[tuple[str, int], int] = {}
@@ -62,9 +69,9 @@ class Log:
         """(topic, partition) of every partition on disk, opened or not."""
         found = []
         for name in self._filesystem.listdir(self._topics):
-            match = _PARTITION.fullmatch(name)
-            if match:
-                found.append((match[1], int(match[2])))
+            partition = partition_of(name)
+            if partition is not None:
+                found.append(partition)
         return sorted(found)
 
     def open(self, topic: str, partition: int, config: LogConfig | None = None) -> Partition:

@@ -60,9 +60,7 @@ def walk(file: File, position: int, end: int, path: str) -> Iterator[Placed]:
         position += size
 
 
-def _find(
-    file: File, position: int, end: int, offset: int, limit: int, path: str
-) -> Placed | None:
+def _find(file: File, position: int, end: int, offset: int, limit: int, path: str) -> Placed | None:
     """The first batch that reaches ``offset`` or passes the byte ``limit``; ``None`` at the end.
 
     :func:`walk` in one tight loop, for the path of every Fetch.
