@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 
 from mainstem.errors import Invalid, Unavailable
 from mainstem.log import Log, LogConfig, Partition
@@ -65,16 +66,13 @@ class Topic:
         """Those that serve, by index."""
         return [self._partitions[index] for index in sorted(self._partitions)]
 
-    def open_partition(self, log: Log, index: int) -> None:
-        """Creates or recovers it on disk; raises what ``Log.open`` raises."""
-        self._partitions[index] = log.open(self.name, index, self.config)
-
-    def close_partition(self, index: int) -> None:
-        partition = self._partitions.pop(index, None)
-        if partition is not None:
-            partition.close()
+    def open(self, log: Log, indexes: Iterable[int]) -> None:
+        """Creates or recovers partitions on disk; raises what ``Log.open`` raises."""
+        for index in indexes:
+            self._partitions[index] = log.open(self.name, index, self.config)
 
     def refuse_missing(self, reason: str) -> None:
+        """Partitions that are not open answer with ``reason``."""
         for index in range(self.partition_count):
             if index not in self._partitions:
                 self.refused.setdefault(index, reason)

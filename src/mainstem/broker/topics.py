@@ -16,38 +16,30 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from mainstem.broker import topic_rows
 from mainstem.broker.config import BrokerConfig
 from mainstem.broker.configs import BrokerConfigs, log_config, validate
 from mainstem.broker.store import Store
 from mainstem.broker.topic import Topic, check_name, check_partitions, colliding_key
-from mainstem.errors import Conflict, Corrupt, Invalid, MainstemError, Unavailable
+from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 from mainstem.log import Log
 
+__all__ = ["Topic", "Topics"]
+
 T = TypeVar("T")
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("mainstem.broker")
 _UNKNOWN_TOPIC_OR_PARTITION = 3
 _TOPIC_ALREADY_EXISTS = 36
 _INVALID_TOPIC = 17
 _KAFKA_STORAGE_ERROR = 56
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS topics (
-    name TEXT PRIMARY KEY, id BLOB NOT NULL UNIQUE, partitions INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS topic_configs (
-    topic TEXT NOT NULL REFERENCES topics (name), name TEXT NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (topic, name)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS topic_deletions (name TEXT PRIMARY KEY) WITHOUT ROWID
-"""
-
 
 class Topics:
     """All topics of the broker, loaded at construction. Belongs to the event loop's thread.
 
-    Changes are serialised, and each finishes even if the request that asked for it is dropped.
-    ``on_deleted`` functions are called with a topic that has just gone, before its files go.
+    Changes are made one at a time, and each finishes even if the request that asked for it is
+    dropped. ``on_deleted`` functions are called with a topic that has just gone, before its
+    files go.
     """
 
     def __init__(self, store: Store, log: Log, config: BrokerConfig) -> None:
@@ -61,16 +53,18 @@ class Topics:
         self._collisions: dict[str, str] = {}
         self.on_deleted: list[Callable[[Topic], None]] = []
         self.strays: set[tuple[str, int]] = set()
-        store.schema(_TABLES)
+        store.schema(topic_rows.TABLES)
         self.configs = BrokerConfigs(store, config)
         self._load()
 
     # --- reading -----------------------------------------------------------------------------
 
     def get(self, name: str) -> Topic | None:
+        """The topic of that name."""
         return self._by_name.get(name)
 
     def by_id(self, topic_id: uuid.UUID) -> Topic | None:
+        """The topic with that id (KIP-516)."""
         return self._by_id.get(topic_id)
 
     def all(self) -> list[Topic]:
@@ -104,9 +98,8 @@ class Topics:
         """
         count = self._config.num_partitions if partitions == -1 else partitions
         overrides = self._check_new(name, count, configs or {})
-        topic = Topic(
-            name, uuid.uuid4(), count, overrides, log_config(overrides, self.configs.log_defaults)
-        )
+        effective = log_config(overrides, self.configs.log_defaults)
+        topic = Topic(name, uuid.uuid4(), count, overrides, effective)
         if not validate_only:
             await self._alone(lambda: self._create(topic))
         return topic
@@ -114,8 +107,8 @@ class Topics:
     async def delete(self, topic: Topic) -> None:
         """Removes a topic and its records. Raises ``Invalid`` (3) if it is gone already.
 
-        Once this returns the topic is gone for good; files that the disk refuses to remove go
-        at the next start, and until then its name cannot be used again.
+        Once this returns the topic is gone for good. Files that the disk refuses to remove go
+        at the next start; until then the name cannot be used again.
         """
         await self._alone(lambda: self._delete(topic))
 
@@ -130,8 +123,13 @@ class Topics:
 
     async def alter_broker_configs(self, broker: str, configs: Mapping[str, str]) -> None:
         """Replaces the dynamic configs of a broker (``""`` for every one), topics following."""
-        self.configs.validate(configs)
-        await self._alone(lambda: self._alter_broker_configs(broker, configs))
+        wanted = self.configs.validate(configs)
+        await self._alone(lambda: self._alter_broker_configs(broker, wanted))
+
+    async def close(self) -> None:
+        """Waits for changes under way: call it before the log and the store are closed."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # --- under the lock ----------------------------------------------------------------------
 
@@ -149,74 +147,75 @@ class Topics:
 
     async def _create(self, topic: Topic) -> None:
         self._check_new(topic.name, topic.partition_count, topic.overrides)
-        await self._store.write(lambda connection: _insert(connection, topic, self._now()))
+        await self._check_free(topic.name, 0)
+        now_ms = self._store.clock.now_ms()
+        await self._store.write(lambda connection: topic_rows.insert(connection, topic, now_ms))
         try:
-            for index in range(topic.partition_count):
-                topic.open_partition(self._log, index)
-                await asyncio.sleep(0)  # a thousand directories must not hold up the loop
-        except Exception as error:
+            # Syncs directories: not on the loop. Nobody else knows of the topic yet.
+            await asyncio.to_thread(topic.open, self._log, range(topic.partition_count))
+        except MainstemError:
             await self._undo_create(topic)
-            raise _as_unavailable(error, f"topic {topic.name} cannot be created") from error
+            raise
+        # Broker configs may have changed since the request was checked.
+        topic.configure(log_config(topic.overrides, self.configs.log_defaults))
         self._register(topic)
 
     async def _undo_create(self, topic: Topic) -> None:
         try:
-            await self._store.write(lambda connection: _move_to_deletions(connection, topic.name))
-        except MainstemError:
-            # The row stays, so the topic is there after a restart: be that topic now, too.
-            topic.refuse_missing("its directory could not be made; restart to try again")
+            await self._store.write(
+                lambda connection: topic_rows.move_to_deletions(connection, topic.name)
+            )
+        except MainstemError as error:
+            # The row stays, so the topic will be there after a restart: let it be there now.
+            topic.refuse_missing(str(error))
             self._register(topic)
             return
         await self._remove_files(topic)
 
     async def _delete(self, topic: Topic) -> None:
         self._check_present(topic)
-        await self._store.write(lambda connection: _move_to_deletions(connection, topic.name))
+        await self._store.write(
+            lambda connection: topic_rows.move_to_deletions(connection, topic.name)
+        )
         self._unregister(topic)
         for listener in self.on_deleted:
             listener(topic)
         await self._remove_files(topic)
 
     async def _remove_files(self, topic: Topic) -> None:
-        for index in range(topic.partition_count):
-            try:
-                topic.close_partition(index)
-                self._log.delete(topic.name, index)
-            except (OSError, MainstemError) as error:
-                self.strays.add((topic.name, index))
-                _LOGGER.warning(
-                    "the files of deleted partition %s-%d stay until the next start: %s",
-                    topic.name, index, error,
-                )  # fmt: skip
-            await asyncio.sleep(0)
-        if not any(name == topic.name for name, _index in self.strays):
-            await self._store.write(lambda connection: _end_deletion(connection, topic.name))
+        """After the row is gone: a failure here costs space, not correctness."""
+        try:
+            left = await asyncio.to_thread(_remove, self._log, topic)
+            if not left:
+                await self._store.write(
+                    lambda connection: topic_rows.end_deletion(connection, topic.name)
+                )
+        except (OSError, MainstemError) as error:
+            _LOGGER.warning("files of deleted topic %s stay until restart: %s", topic.name, error)
 
     async def _add_partitions(self, topic: Topic, total: int) -> None:
         self._check_present(topic)
         check_partitions(total, present=topic.partition_count)
-        self._check_strays(topic.name)
+        await self._check_free(topic.name, topic.partition_count)
 
         def save(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE topics SET partitions = ? WHERE name = ?", (total, topic.name)
-            )
+            topic_rows.set_partitions(connection, topic.name, total)
 
         await self._store.write(save)
-        for index in range(topic.partition_count, total):
-            try:
-                topic.open_partition(self._log, index)
-            except (OSError, MainstemError) as error:
-                topic.refused[index] = str(error)
-            topic.partition_count = index + 1
-            await asyncio.sleep(0)
+        try:
+            await asyncio.to_thread(topic.open, self._log, range(topic.partition_count, total))
+        except MainstemError as error:
+            # The number is durable: what could not be opened is refused until a restart.
+            _LOGGER.error("new partitions of %s: %s", topic.name, error)
+            topic.partition_count = total
+            topic.refuse_missing(str(error))
+        topic.partition_count = total
 
     async def _alter_configs(self, topic: Topic, overrides: dict[str, str]) -> None:
         self._check_present(topic)
 
         def save(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM topic_configs WHERE topic = ?", (topic.name,))
-            _insert_configs(connection, topic.name, overrides)
+            topic_rows.replace_configs(connection, topic.name, overrides)
 
         await self._store.write(save)
         topic.overrides = overrides
@@ -243,18 +242,20 @@ class Topics:
                 code=_INVALID_TOPIC,
             )
         check_partitions(count)
-        overrides = validate(configs)
-        self._check_strays(name)
-        return overrides
+        return validate(configs)
 
-    def _check_strays(self, name: str) -> None:
-        in_the_way = sorted(index for stray, index in self.strays if stray == name)
+    async def _check_free(self, name: str, first: int) -> None:
+        """No directory may be where partition ``first`` or a later one would be made."""
+        present = await asyncio.to_thread(self._log.existing)
+        in_the_way = [index for topic, index in present if topic == name and index >= first]
         if in_the_way:
+            self.strays.update((name, index) for index in in_the_way)
             raise Unavailable(
                 f"directory {name}-{in_the_way[0]} is in the way and belongs to no topic: move it "
-                "out of the data directory (it may hold records), then restart",
+                "out of the data directory (it may hold records), then retry",
                 code=_KAFKA_STORAGE_ERROR,
             )
+        self.strays = {stray for stray in self.strays if stray[0] != name}
 
     def _check_present(self, topic: Topic) -> None:
         if self._by_id.get(topic.id) is not topic:
@@ -273,36 +274,29 @@ class Topics:
         del self._by_id[topic.id]
         del self._collisions[colliding_key(topic.name)]
 
-    def _now(self) -> int:
-        return self._store.clock.now_ms()
-
     # --- start -------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        rows, configs, deletions = self._store.read(_read_all)
-        self._sweep(deletions - {name for name, _id, _count in rows})
-        on_disk = set(self._log.existing())
+        rows, configs, deletions = self._store.read(topic_rows.read_all)
+        self._finish_deletions(deletions - {name for name, _id, _count in rows})
+        self.strays = set(self._log.existing())
         for name, topic_id, count in rows:
             overrides = configs.get(name, {})
             effective = log_config(overrides, self.configs.log_defaults)
             topic = Topic(name, uuid.UUID(bytes=topic_id), count, overrides, effective)
+            self.strays.difference_update((name, index) for index in range(count))
             for index in range(count):
-                on_disk.discard((name, index))
-                self._load_partition(topic, index)
+                try:
+                    topic.open(self._log, (index,))
+                except MainstemError as error:
+                    topic.refused[index] = str(error)
+                    _LOGGER.error("partition %s-%d is refused: %s", name, index, error)
             self._register(topic)
-        self.strays |= on_disk
-        for name, index in sorted(on_disk):
-            _LOGGER.warning("directory %s-%d belongs to no topic; it is left alone", name, index)
+        for name, index in sorted(self.strays):
+            _LOGGER.warning("directory %s-%d belongs to no topic: it is left alone", name, index)
 
-    def _load_partition(self, topic: Topic, index: int) -> None:
-        try:
-            topic.open_partition(self._log, index)
-        except (Corrupt, Unavailable, OSError) as error:
-            topic.refused[index] = str(error)
-            _LOGGER.error("partition %s-%d is refused: %s", topic.name, index, error)
-
-    def _sweep(self, deletions: set[str]) -> None:
-        """Finishes deletions that a crash cut short; what still resists is left as a stray."""
+    def _finish_deletions(self, deletions: set[str]) -> None:
+        """What a crash cut short; files that still resist are tried again at the next start."""
         if not deletions:
             return
         resisting = set()
@@ -310,61 +304,22 @@ class Topics:
             if name in deletions:
                 try:
                     self._log.delete(name, index)
-                except (OSError, MainstemError) as error:
+                except MainstemError as error:
                     resisting.add(name)
-                    _LOGGER.warning("deleted partition %s-%d stays: %s", name, index, error)
+                    _LOGGER.warning("files of deleted %s-%d stay: %s", name, index, error)
 
-        def done(connection: sqlite3.Connection) -> None:
+        def save(connection: sqlite3.Connection) -> None:
             for name in deletions - resisting:
-                _end_deletion(connection, name)
+                topic_rows.end_deletion(connection, name)
 
-        self._store.write_now(done)
-
-
-# --- SQL -------------------------------------------------------------------------------------
-
-_Rows = tuple[list[tuple[str, bytes, int]], dict[str, dict[str, str]], set[str]]
+        self._store.write_now(save)
 
 
-def _read_all(connection: sqlite3.Connection) -> _Rows:
-    rows = connection.execute("SELECT name, id, partitions FROM topics").fetchall()
-    configs: dict[str, dict[str, str]] = {}
-    for topic, name, value in connection.execute("SELECT topic, name, value FROM topic_configs"):
-        configs.setdefault(topic, {})[name] = value
-    deletions = {name for (name,) in connection.execute("SELECT name FROM topic_deletions")}
-    return rows, configs, deletions
-
-
-def _insert(connection: sqlite3.Connection, topic: Topic, now_ms: int) -> None:
-    # A deletion left open would take the new topic's records at the next start.
-    _end_deletion(connection, topic.name)
-    connection.execute(
-        "INSERT INTO topics (name, id, partitions, created_ms) VALUES (?, ?, ?, ?)",
-        (topic.name, topic.id.bytes, topic.partition_count, now_ms),
-    )
-    _insert_configs(connection, topic.name, topic.overrides)
-
-
-def _insert_configs(
-    connection: sqlite3.Connection, topic: str, overrides: Mapping[str, str]
-) -> None:
-    connection.executemany(
-        "INSERT INTO topic_configs (topic, name, value) VALUES (?, ?, ?)",
-        [(topic, name, value) for name, value in overrides.items()],
-    )
-
-
-def _move_to_deletions(connection: sqlite3.Connection, name: str) -> None:
-    connection.execute("DELETE FROM topic_configs WHERE topic = ?", (name,))
-    connection.execute("DELETE FROM topics WHERE name = ?", (name,))
-    connection.execute("INSERT OR IGNORE INTO topic_deletions (name) VALUES (?)", (name,))
-
-
-def _end_deletion(connection: sqlite3.Connection, name: str) -> None:
-    connection.execute("DELETE FROM topic_deletions WHERE name = ?", (name,))
-
-
-def _as_unavailable(error: Exception, what: str) -> MainstemError:
-    if isinstance(error, MainstemError):
-        return error
-    return Unavailable(f"{what} ({error}): check the disk", code=_KAFKA_STORAGE_ERROR)
+def _remove(log: Log, topic: Topic) -> bool:
+    """Deletes the topic's directories; whether some are still there under their own name."""
+    for index in range(topic.partition_count):
+        try:
+            log.delete(topic.name, index)
+        except MainstemError as error:
+            _LOGGER.warning("files of deleted %s-%d stay: %s", topic.name, index, error)
+    return any(name == topic.name for name, _index in log.existing())

@@ -10,6 +10,13 @@ from mainstem.broker.configs.broker import (
     fixed_configs,
 )
 from mainstem.broker.configs.definition import ConfigType, Definition, Source, format_value
+from mainstem.broker.configs.describe import (
+    Described,
+    describe_broker,
+    describe_every_broker,
+    describe_topic,
+)
+from mainstem.broker.configs.incremental import Operation, apply_operations
 from mainstem.broker.configs.topic import TOPIC_CONFIGS, log_config, validate
 
 __all__ = [
@@ -19,8 +26,14 @@ __all__ = [
     "BrokerConfigs",
     "ConfigType",
     "Definition",
+    "Described",
     "Fixed",
+    "Operation",
     "Source",
+    "apply_operations",
+    "describe_broker",
+    "describe_every_broker",
+    "describe_topic",
     "fixed_configs",
     "format_value",
     "log_config",

@@ -1,0 +1,55 @@
+"""DeleteRecords: moves the log start offset up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mainstem.broker.answers import failure, find_partition
+from mainstem.errors import Invalid, MainstemError
+from mainstem.wire import Message
+
+if TYPE_CHECKING:
+    from mainstem.broker.broker import Broker
+    from mainstem.broker.call import Call
+
+_OFFSET_OUT_OF_RANGE = 1
+_POLICY_VIOLATION = 44
+_HIGH_WATERMARK = -1
+
+
+def handle(request: Message, call: Call) -> Message:
+    """The new log start offset per partition; offset -1 means all there is now."""
+    return Message(
+        topics=[
+            Message(
+                name=topic.name,
+                partitions=[
+                    _delete_before(call.broker, topic.name, asked) for asked in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+def _delete_before(broker: Broker, topic: str, asked: Message) -> Message:
+    code, low_watermark = 0, -1
+    try:
+        partition = find_partition(broker, topic, asked.partition_index)
+        if "delete" not in partition.config.cleanup_policy:
+            raise Invalid(
+                f"records of {topic!r} cannot be deleted: its cleanup.policy has no 'delete'",
+                code=_POLICY_VIOLATION,
+            )
+        offset = partition.high_watermark if asked.offset == _HIGH_WATERMARK else asked.offset
+        if not 0 <= offset <= partition.high_watermark:
+            raise Invalid(
+                f"offset {offset} is not within 0 and {partition.high_watermark}",
+                code=_OFFSET_OUT_OF_RANGE,
+            )
+        low_watermark = partition.delete_records_before(offset)
+    except MainstemError as error:
+        code, _text = failure(broker, error)
+    return Message(
+        partition_index=asked.partition_index, low_watermark=low_watermark, error_code=code
+    )
