@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from mainstem.broker.groups import storage
 from mainstem.broker.groups.background import Background
+from mainstem.broker.groups.base import CONSUMER
 from mainstem.broker.groups.effects import State
 from mainstem.broker.groups.machine import ClassicGroup
-from mainstem.broker.groups.phases import CONSUMER
 from mainstem.broker.groups.storage import CommittedOffset, OffsetKey, OffsetRow
 from mainstem.broker.store import Store
 
@@ -67,7 +67,7 @@ class Offsets:
         if old:
             await self._remove(old)
 
-    async def _remove(self, keys: list[tuple[str, OffsetKey, int | None]]) -> None:
+    async def _remove(self, keys: Sequence[tuple[str, OffsetKey, int | None]]) -> None:
         async def run() -> None:
             await self._store.write(lambda connection: storage.delete_offsets(connection, keys))
             for group_id, key, committed_ms in keys:
