@@ -168,7 +168,9 @@ class Cluster:
         answer = await self.call(metadata.METADATA, metadata.request(topics), deadline)
         errors = self.metadata.merge(answer, complete=topics is None)
         now = asyncio.get_running_loop().time()
-        self._refreshed.update(dict.fromkeys(self.metadata.topics if topics is None else topics, now))
+        self._refreshed.update(
+            dict.fromkeys(self.metadata.topics if topics is None else topics, now)
+        )
         for error in errors.values():
             if isinstance(error, Unavailable):
                 raise error

@@ -178,7 +178,6 @@ TABLE = _table()
 STALE_METADATA = frozenset({3, 5, 6, 13, 14, 15, 16, 41, 56, 72, 74, 75, 78, 100, 103})
 
 
-
 def error_for(code: int, subject: str, reason: str | None = None) -> MainstemError:
     """The exception for a Kafka error code; it is returned, not raised.
 

@@ -1,0 +1,200 @@
+"""Arrow columns to acknowledged records: format, partition, encode, send, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mainstem.client.cluster import Cluster
+from mainstem.client.columns import Columns, record_columns, slices
+from mainstem.client.formats import Format, Raw
+from mainstem.client.lanes import Batch
+from mainstem.client.partitioning import Turn, split
+from mainstem.client.producer import Producer
+from mainstem.clock import Clock, SystemClock
+from mainstem.errors import Invalid, MainstemError
+from mainstem.wire import encode_batches
+
+Acks = Literal["all", 1, 0]
+_ACKS: dict[Any, int] = {"all": -1, -1: -1, 1: 1, 0: 0}
+CODECS: dict[str | None, int] = {None: 0, "none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+_SMALL_ROWS = 512
+_BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows written to one partition; offsets are -1 with ``acks=0`` or for a late duplicate.
+
+    Another producer's records may lie between ``first_offset`` and ``last_offset``.
+    """
+
+    first_offset: int
+    last_offset: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append wrote: all its rows, and where, by partition."""
+
+    rows: int
+    partitions: dict[int, Written] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendOptions:
+    """See ``Topic.append`` for each."""
+
+    key: str | None = None
+    timestamp: str | None = None
+    partition: int | None = None
+    format: Format = field(default_factory=Raw)
+    acks: Acks = "all"
+    compression: str | None = None
+    batch_bytes: int = _BATCH_BYTES
+
+    def __post_init__(self) -> None:
+        if self.acks not in _ACKS:
+            raise Invalid(f'acks={self.acks!r} is not valid: use "all", 1 or 0', code=21)
+        if self.compression not in CODECS:
+            names = ", ".join(repr(name) for name in CODECS)
+            raise Invalid(f"compression={self.compression!r} is not valid: use one of {names}")
+        if self.partition is not None and self.partition < 0:
+            raise Invalid(f"partition={self.partition} is not valid: count from 0", code=3)
+        if self.batch_bytes < 1024:
+            raise Invalid(f"batch_bytes={self.batch_bytes} is too small: use at least 1024")
+        if not (hasattr(self.format, "encode") and hasattr(self.format, "decoder")):
+            raise Invalid(f"format={self.format!r} is not a format: use Raw() or Json()")
+
+
+class Appender:
+    """Appends for one topic. Belongs to the client's event loop; calls may run side by side."""
+
+    def __init__(
+        self, cluster: Cluster, producer: Producer, topic: str, clock: Clock | None = None
+    ) -> None:
+        self._cluster = cluster
+        self._producer = producer
+        self._topic = topic
+        self._turn = Turn()
+        self._clock = clock or SystemClock()
+
+    async def append(self, data: Any, options: AppendOptions) -> Appended:
+        """Write all rows; returns when they are acknowledged as ``acks`` asks.
+
+        On an error nothing is taken back: the message says how many rows are known to be
+        written, and the error of the first batch that failed is raised.
+        """
+        sent = _Sent()
+        source = slices(data)
+        try:
+            while sent.failure is None:
+                batch = await _off_loop(lambda: next(source, None))
+                if batch is None:
+                    break
+                await self._send(batch, options, sent)
+        except BaseException as error:
+            await sent.settle(cancel=True)
+            raise sent.partial(error) from error
+        await sent.settle(cancel=sent.failure is not None)
+        if sent.failure is not None:
+            raise sent.partial(sent.failure)
+        return sent.summary()
+
+    async def _send(self, batch: Any, options: AppendOptions, sent: _Sent) -> None:
+        deadline = self._cluster.deadline()
+        partitions = len((await self._cluster.topic(self._topic, deadline)).partitions)
+        small = batch.num_rows <= _SMALL_ROWS
+        run = _at_once if small else _off_loop
+        columns = await run(
+            lambda: record_columns(
+                batch,
+                options.format,
+                key=options.key,
+                timestamp=options.timestamp,
+                partition=options.partition,
+            )
+        )
+        for partition, rows in split(columns, partitions, self._turn, self._topic):
+            for data in await run(lambda rows=rows: self._encode(rows, options)):
+                sent.add(
+                    partition,
+                    await self._producer.submit(
+                        self._topic, partition, _ACKS[options.acks], data, deadline
+                    ),
+                )
+
+    def _encode(self, rows: Columns, options: AppendOptions) -> list[bytearray]:
+        return list(
+            encode_batches(
+                rows.value,
+                rows.key,
+                rows.timestamp,
+                rows.headers,
+                batch_bytes=options.batch_bytes,
+                codec=CODECS[options.compression],
+                now_ms=self._clock.now_ms(),
+            )
+        )
+
+
+async def _off_loop(work: Callable[[], Any]) -> Any:
+    """In a thread, so that the connections go on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+async def _at_once(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+class _Sent:
+    """The batches of one append, in order, and the first failure among them."""
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+        self._batches: list[tuple[int, Batch]] = []
+
+    def add(self, partition: int, batch: Batch) -> None:
+        self._batches.append((partition, batch))
+        batch.done.add_done_callback(self._note)
+
+    def _note(self, done: asyncio.Future[int]) -> None:
+        if not done.cancelled() and done.exception() is not None and self.failure is None:
+            self.failure = done.exception()
+
+    async def settle(self, *, cancel: bool) -> None:
+        """Wait for all; with ``cancel``, first take back those that were never sent."""
+        for _, batch in self._batches:
+            if cancel and batch.departed is False:
+                batch.done.cancel()
+        waiting = [batch.done for _, batch in self._batches]
+        if waiting:
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    def partial(self, error: BaseException) -> BaseException:
+        """``error``, with the number of rows written where that says more."""
+        if not isinstance(error, MainstemError) or len(self._batches) <= 1:
+            return error
+        written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
+        return type(error)(f"{error} [{written} rows were written before]", code=error.code)
+
+    def summary(self) -> Appended:
+        """Where the rows went; all batches are acknowledged."""
+        found: dict[int, Written] = {}
+        for partition, batch in self._batches:
+            base, rows = batch.done.result(), batch.rows
+            last = base + rows - 1 if base >= 0 else -1
+            before = found.get(partition)
+            if before is None:
+                found[partition] = Written(base, last, rows)
+            else:
+                found[partition] = Written(before.first_offset, last, before.rows + rows)
+        return Appended(sum(batch.rows for _, batch in self._batches), dict(sorted(found.items())))
+
+
+def _acknowledged(batch: Batch) -> bool:
+    done = batch.done
+    return done.done() and not done.cancelled() and done.exception() is None

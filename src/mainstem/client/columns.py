@@ -1,0 +1,185 @@
+"""What users append, as columns: anything Arrow, or plain lists, in slices of bounded size."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mainstem.client.formats import Format
+from mainstem.errors import Invalid
+
+KEY: Final = "_key"
+TIMESTAMP: Final = "_timestamp"
+HEADERS: Final = "_headers"
+PARTITION: Final = "_partition"
+#: Where a record is says nothing about where its copy goes.
+_IGNORED: Final = frozenset({"_topic", "_offset"})
+BOOKKEEPING: Final = frozenset({KEY, TIMESTAMP, HEADERS, PARTITION}) | _IGNORED
+_SLICE_BYTES: Final = 8 << 20
+_SLICE_ROWS: Final = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Arrow arrays of equal length; ``None`` where a record part was not given."""
+
+    rows: int
+    value: Any
+    key: Any = None
+    timestamp: Any = None
+    headers: Any = None
+    partition: Any = None
+
+    def take(self, indices: Any) -> Columns:
+        """These rows, in this order."""
+        parts = (self.value, self.key, self.timestamp, self.headers)
+        return Columns(len(indices), *(None if p is None else p.take(indices) for p in parts))
+
+    def slice(self, start: int, rows: int) -> Columns:
+        """``rows`` rows from ``start``, sharing memory."""
+        parts = (self.value, self.key, self.timestamp, self.headers)
+        return Columns(rows, *(None if p is None else p.slice(start, rows) for p in parts))
+
+
+def slices(data: Any) -> Iterator[Any]:
+    """``data`` as ``pa.RecordBatch`` of a few MiB each.
+
+    Takes what speaks the Arrow C data or stream interface (pyarrow, Polars, DuckDB, pandas ≥ 2.2
+    …), a dict of columns, a list of dicts, or a list of ``bytes`` or ``str``. A stream is read
+    as it is asked for. Raises ``Invalid`` for anything else.
+    """
+    for batch in _batches(data):
+        if batch.num_rows == 0:
+            continue
+        fit = int(_SLICE_BYTES * batch.num_rows / max(1, batch.nbytes))
+        step = max(1, min(_SLICE_ROWS, fit))
+        for start in range(0, batch.num_rows, step):
+            yield batch.slice(start, step)
+
+
+def _batches(data: Any) -> Iterable[Any]:
+    try:
+        if isinstance(data, pa.RecordBatch):
+            return [data]
+        if isinstance(data, pa.Table):
+            return data.to_batches()
+        if isinstance(data, pa.RecordBatchReader):
+            return data
+        if hasattr(data, "__arrow_c_stream__"):
+            return _from_stream(data)
+        if hasattr(data, "__arrow_c_array__"):
+            return [pa.record_batch(data)]
+        if isinstance(data, dict):
+            return pa.table(data).to_batches()
+        if isinstance(data, list | tuple):
+            return _from_rows(data)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise Invalid(f"the rows cannot become Arrow columns: {error}") from error
+    raise Invalid(
+        f"a {type(data).__name__} cannot be appended: give an Arrow table or anything with the "
+        "Arrow C interface, a list of dicts, or a list of bytes"
+    )
+
+
+def _from_stream(data: Any) -> Iterable[Any]:
+    if pa.types.is_struct(pa.field(data.type).type) if hasattr(data, "type") else False:
+        return [pa.RecordBatch.from_struct_array(chunk) for chunk in data.chunks]
+    if isinstance(data, pa.ChunkedArray):
+        return pa.table({"value": data}).to_batches()
+    return pa.RecordBatchReader.from_stream(data)
+
+
+def _from_rows(rows: list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    if all(isinstance(row, bytes | str | None) for row in rows):
+        plain = [row.encode() if isinstance(row, str) else row for row in rows]
+        return [pa.record_batch({"value": pa.array(plain, pa.binary())})]
+    if not all(isinstance(row, dict) for row in rows):
+        strange = next(row for row in rows if not isinstance(row, dict))
+        raise Invalid(
+            f"a list of rows holds a {type(strange).__name__}: give dicts only, or bytes only"
+        )
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names}).to_batches()
+
+
+def record_columns(
+    batch: Any,
+    format: Format,
+    *,
+    key: str | None,
+    timestamp: str | None,
+    partition: int | None,  # noqa: A002
+) -> Columns:
+    """The parts of each record. Raises ``Invalid`` naming a column that is missing or mistyped.
+
+    ``key`` and ``timestamp`` name columns; those stay in the payload, too, where the format has
+    a place for them.
+    """
+    names = batch.schema.names
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise Invalid(f"column {min(repeated)!r} occurs more than once: rename one")
+    key_column = _named(batch, key, KEY)
+    timestamp_column = _named(batch, timestamp, TIMESTAMP)
+    payload = batch.select([name for name in names if name not in BOOKKEEPING])
+    target = None
+    if partition is not None:
+        target = pa.repeat(pa.scalar(partition, pa.int32()), batch.num_rows)
+    elif PARTITION in names:
+        target = _partition_ids(batch.column(PARTITION))
+    return Columns(
+        rows=batch.num_rows,
+        value=format.encode(payload, used=frozenset({key, timestamp} - {None})),
+        key=None if key_column is None else _key(key_column, key or KEY),
+        timestamp=timestamp_column,
+        headers=_named(batch, None, HEADERS),
+        partition=target,
+    )
+
+
+def _named(batch: Any, name: str | None, default: str) -> Any:
+    if name is None:
+        return batch.column(default) if default in batch.schema.names else None
+    if name not in batch.schema.names:
+        raise unknown_column(name, batch.schema.names)
+    return batch.column(name)
+
+
+def unknown_column(name: str, names: list[str]) -> Invalid:
+    """There is no such column: the error, with the nearest name."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, names))}"
+    return Invalid(f"there is no column {name!r}: {hint}")
+
+
+def _key(column: Any, name: str) -> Any:
+    """Bytes as they are, text as UTF-8, numbers and times as their text."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return column
+    if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary_view(kind):
+        return column.cast(pa.large_binary())
+    if pa.types.is_nested(kind):
+        raise Invalid(f"column {name!r} is {kind} and cannot be a key: choose a plain column")
+    try:
+        text = column if pa.types.is_large_string(kind) else column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise Invalid(f"column {name!r} is {kind} and cannot be a key: {error}") from error
+    return text.cast(pa.large_binary() if pa.types.is_large_string(text.type) else pa.binary())
+
+
+def _partition_ids(column: Any) -> Any:
+    try:
+        return pc.fill_null(column.cast(pa.int32()), -1)
+    except pa.ArrowException as error:
+        raise Invalid(
+            f"column '_partition' is {column.type}, it must hold partition numbers: {error}"
+        ) from error

@@ -1,0 +1,272 @@
+"""Fetches ahead from the leaders of many partitions, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainstem.client.cluster import Cluster
+from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
+from mainstem.client.retry import Deadline
+from mainstem.errors import Corrupt, Invalid, Unavailable
+from mainstem.kernels import BatchError, read_batches
+from mainstem.wire import Message
+
+FETCH = 1
+_OUT_OF_RANGE, _UNKNOWN_TOPIC = 1, 3
+_CORRUPT = 2
+_PARTITION_BYTES = 4 << 20
+_REQUEST_BYTES = 16 << 20
+_WAIT_MS = 500
+
+
+@dataclass(slots=True, eq=False)
+class Position:
+    """Where one partition is read: the next offset, and where to stop (``None``: never)."""
+
+    topic: str
+    partition: int
+    offset: int
+    end: int | None = None
+    leader: int | None = None
+    deadline: Deadline | None = None
+    high_watermark: int = -1
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"topic {self.topic!r} partition {self.partition}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end is reached."""
+        return self.end is not None and self.offset >= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Whole record batches as they came; records before ``start`` or from ``end`` on are not meant."""
+
+    topic: str
+    partition: int
+    data: Any
+    start: int
+    end: int | None
+
+
+@dataclass(slots=True)
+class _State:
+    """What has arrived and not been taken."""
+
+    chunks: deque[Fetched] = field(default_factory=deque)
+    size: int = 0
+    failure: BaseException | None = None
+
+
+class Fetcher:
+    """One reader's fetches; ``next`` hands out chunks in order per partition.
+
+    At most about ``prefetch_bytes``, and one answer more, is held. Belongs to one event loop.
+    """
+
+    def __init__(
+        self, cluster: Cluster, positions: list[Position], *, prefetch_bytes: int = 32 << 20
+    ) -> None:
+        self._cluster = cluster
+        self._active = [position for position in positions if not position.finished]
+        self._prefetch = prefetch_bytes
+        self._state = _State()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._router: asyncio.Task[None] | None = None
+
+    async def next(self) -> Fetched | None:
+        """The next chunk; ``None`` when every end is reached. Raises what a fetch raised."""
+        while not self._state.chunks:
+            self._cluster.check()
+            if self._state.failure is not None:
+                raise self._state.failure
+            if not self._active:
+                return None
+            self._changed.clear()
+            self._route()
+            await self._changed.wait()
+        return self.take()
+
+    def take(self) -> Fetched | None:
+        """A chunk that has arrived already, or ``None``. Never waits."""
+        if not self._state.chunks:
+            return None
+        chunk = self._state.chunks.popleft()
+        self._state.size -= len(chunk.data)
+        self._room.set()
+        return chunk
+
+    async def close(self) -> None:
+        """Stop fetching. May be called twice."""
+        tasks = [*self._tasks.values(), *([self._router] if self._router else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- who is asked ------------------------------------------------------------------------
+
+    def _route(self) -> None:
+        """Have every partition's leader looked up, and one task per leader."""
+        if self._router is None or self._router.done():
+            if any(position.leader is None for position in self._active):
+                self._router = self._start(self._find_leaders())
+        for node in {p.leader for p in self._active if p.leader is not None}:
+            task = self._tasks.get(node)
+            if task is None or task.done():
+                self._tasks[node] = self._start(self._fetch_from(node))
+
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        async def run() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                self._state.failure = error
+            self._changed.set()
+
+        return asyncio.get_running_loop().create_task(run())
+
+    async def _find_leaders(self) -> None:
+        for position in [found for found in self._active if found.leader is None]:
+            if position.deadline is None:
+                position.deadline = self._cluster.deadline()
+            elif not await position.deadline.pause():
+                raise Unavailable(f"{position.name} cannot be read: no leader answered in time")
+            try:
+                found = await self._cluster.leader(
+                    position.topic, position.partition, position.deadline
+                )
+            except Unavailable:
+                continue  # asked again, by the next route
+            position.leader = found.leader
+        self._changed.set()
+        self._route()
+
+    # --- fetching ----------------------------------------------------------------------------
+
+    async def _fetch_from(self, node: int) -> None:
+        turn = 0
+        while mine := [position for position in self._active if position.leader == node]:
+            while self._state.size >= self._prefetch:
+                self._room.clear()
+                await self._room.wait()
+            turn = (turn + 1) % len(mine)  # so that each partition is first in turn
+            wanted = mine[turn:] + mine[:turn]
+            try:
+                answer = await self._ask(node, wanted)
+            except Unavailable:
+                for position in wanted:
+                    self._lost_leader(position)
+                continue
+            self._take_in(wanted, answer)
+
+    async def _ask(self, node: int, wanted: list[Position]) -> Message:
+        topics: dict[str, Message] = {}
+        for position in wanted:
+            known = self._cluster.metadata.topics.get(position.topic)
+            topic = topics.setdefault(
+                position.topic,
+                Message(topic=position.topic, topic_id=known.id if known else None, partitions=[]),
+            )
+            topic.partitions.append(
+                Message(
+                    partition=position.partition,
+                    fetch_offset=position.offset,
+                    partition_max_bytes=_PARTITION_BYTES,
+                    replica_directory_id=None,
+                )
+            )
+        message = Message(
+            max_wait_ms=_WAIT_MS,
+            min_bytes=1,
+            max_bytes=_REQUEST_BYTES,
+            topics=list(topics.values()),
+            forgotten_topics_data=[],
+        )
+        connection = await self._cluster.connection(node)
+        timeout = self._cluster.config.request_timeout
+        return await connection.call(FETCH, message, timeout=timeout)
+
+    def _take_in(self, wanted: list[Position], answer: Message) -> None:
+        if answer.error_code:
+            error = error_for(int(answer.error_code), "fetch")
+            if not is_retriable(int(answer.error_code)):
+                raise error
+            for position in wanted:
+                self._lost_leader(position)
+            return
+        names = {t.id: t.name for t in self._cluster.metadata.topics.values() if t.id is not None}
+        found = {
+            (topic.__dict__.get("topic") or names.get(_id(topic)), part.partition_index): part
+            for topic in answer.responses
+            for part in topic.partitions
+        }
+        for position in wanted:
+            part = found.get((position.topic, position.partition))
+            if part is None or part.error_code:
+                self._failed(position, 100 if part is None else int(part.error_code))
+            else:
+                self._advance(position, part)
+
+    def _advance(self, position: Position, part: Message) -> None:
+        position.deadline = None
+        position.high_watermark = int(part.high_watermark)
+        data = part.records
+        if not data:
+            return
+        last = _last_offset(data, position.name)
+        if last is None:
+            raise Invalid(
+                f"{position.name} at offset {position.offset}: the record batch does not fit "
+                f"{_PARTITION_BYTES} bytes",
+                code=10,
+            )
+        chunk = Fetched(position.topic, position.partition, data, position.offset, position.end)
+        position.offset = max(position.offset, last + 1)
+        self._state.chunks.append(chunk)
+        self._state.size += len(data)
+        if position.finished:
+            self._active.remove(position)
+        self._changed.set()
+
+    def _failed(self, position: Position, code: int) -> None:
+        if code == _OUT_OF_RANGE:
+            raise Invalid(
+                f"{position.name} has no offset {position.offset} any more (or not yet): "
+                "start from earliest, latest or an offset between them",
+                code=code,
+            )
+        error = error_for(code, f"read from {position.name}")
+        if code != _UNKNOWN_TOPIC and not is_retriable(code) and code not in STALE_METADATA:
+            raise error
+        if code == _CORRUPT:
+            raise error
+        self._lost_leader(position)
+
+    def _lost_leader(self, position: Position) -> None:
+        self._cluster.forget(position.topic)
+        position.leader = None
+        self._changed.set()
+
+
+def _id(topic: Message) -> Any:
+    return topic.__dict__.get("topic_id")
+
+
+def _last_offset(data: Any, name: str) -> int | None:
+    """The last offset of the whole batches in ``data``; ``None`` when there is no whole one."""
+    try:
+        headers = read_batches(data, 0, -1, False, whole=False, dense=False)
+    except BatchError as error:
+        raise Corrupt(f"{name}: {error}", code=_CORRUPT) from error
+    return headers[-1].last_offset if headers else None

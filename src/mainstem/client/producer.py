@@ -1,0 +1,272 @@
+"""Sends record batches to their leaders: pipelined, grouped by broker, retried in order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mainstem.client.cluster import Cluster, raise_for
+from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
+from mainstem.client.lanes import MAX_IN_FLIGHT, Batch, Lane
+from mainstem.client.produce_request import PRODUCE, TopicBatches, body_parts
+from mainstem.client.retry import Deadline
+from mainstem.errors import Closed, MainstemError, Unavailable
+from mainstem.wire import Message
+
+INIT_PRODUCER_ID = 22
+_OUT_OF_ORDER, _DUPLICATE, _UNKNOWN_PRODUCER, _UNKNOWN_TOPIC = 45, 46, 59, 3
+_ROWS_AT = 57
+_REQUEST_BYTES = 4 << 20
+_BUFFER_BYTES = 32 << 20
+
+
+class Producer:
+    """One per client; appends of all topics share it. Belongs to the client's event loop.
+
+    At most 32 MiB of batches are held; ``submit`` waits for room. With ``acks=-1`` the producer
+    is idempotent: a retry never writes a batch twice and never changes the order.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lanes: dict[tuple[str, int, int], Lane] = {}
+        self._active: set[Lane] = set()
+        self._requests: Counter[int] = Counter()
+        self._serials = itertools.count()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closed = False
+
+    async def submit(
+        self, topic: str, partition: int, acks: int, data: bytearray, deadline: Deadline
+    ) -> Batch:
+        """Queue a batch. Its ``done`` becomes the base offset, or the error it failed with."""
+        while self._held >= _BUFFER_BYTES and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if self._closed:
+            raise Closed("the client is closed: open a new one")
+        lane = self._lanes.get((topic, partition, acks))
+        if lane is None:
+            idempotent = acks == -1
+            lane = self._lanes[topic, partition, acks] = Lane(topic, partition, acks, idempotent)
+        rows = int.from_bytes(data[_ROWS_AT : _ROWS_AT + 4], "big")
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        batch = Batch(data, rows, next(self._serials), deadline, done)
+        self._held += len(data)
+        done.add_done_callback(lambda _: self._release(batch))
+        lane.queue.append(batch)
+        self._active.add(lane)
+        self._pump()
+        return batch
+
+    async def close(self) -> None:
+        """Stop; what is still under way raises ``Closed``. Appends wait for theirs themselves."""
+        self._closed = True
+        self._room.set()
+        error = Closed("the client was closed before the records were acknowledged")
+        for lane in self._active:
+            for batch in (*lane.queue, *lane.in_flight, *lane.failed):
+                if not batch.done.done():
+                    batch.done.set_exception(error)
+                    batch.done.exception()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _release(self, batch: Batch) -> None:
+        self._held -= len(batch.data)
+        batch.data = bytearray()  # whoever counts the rows later need not hold the bytes
+        if self._held < _BUFFER_BYTES:
+            self._room.set()
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Send what can be sent; called whenever something changed."""
+        if self._closed:
+            return
+        by_node: dict[tuple[int, int], list[Lane]] = {}
+        for lane in list(self._active):
+            if lane.failed and not lane.in_flight and not lane.blocked:
+                self._block(lane, self._recover)
+            elif lane.sendable:
+                if lane.leader is None or (lane.idempotent and lane.identity is None):
+                    if not lane.in_flight:
+                        self._block(lane, self._prepare)
+                else:
+                    by_node.setdefault((lane.leader, lane.acks), []).append(lane)
+            elif lane.idle:
+                self._active.discard(lane)
+        for (node, acks), lanes in by_node.items():
+            while self._requests[node] < MAX_IN_FLIGHT and (load := _load(lanes)):
+                self._requests[node] += 1
+                self._spawn(self._send(node, acks, load))
+
+    async def _send(self, node: int, acks: int, load: list[tuple[Lane, Batch]]) -> None:
+        try:
+            answer = await self._exchange(node, acks, load)
+        except Exception as error:  # a bug here must not leave its append waiting for ever
+            for lane, batch in load:
+                self._lost(lane, batch, error)
+        else:
+            for lane, batch in load:
+                self._settle(lane, batch, answer)
+        finally:
+            self._requests[node] -= 1
+            self._pump()
+
+    async def _exchange(
+        self, node: int, acks: int, load: list[tuple[Lane, Batch]]
+    ) -> dict[tuple[Any, int], Message] | None:
+        connection = await self._cluster.connection(node)
+        version = connection.version(PRODUCE)
+        topics: dict[str, TopicBatches] = {}
+        for lane, batch in load:
+            known = self._cluster.metadata.topics.get(lane.topic)
+            topic_id = None if known is None else known.id
+            if topic_id is None and version >= 13:
+                version = 12
+            topics.setdefault(lane.topic, (lane.topic, topic_id, []))
+            topics[lane.topic][2].append((lane.partition, batch.data))
+        timeout = min(deadline_cap(load), self._cluster.config.request_timeout)
+        parts = body_parts(version, acks, int(timeout * 1000), topics.values())
+        answer = await connection.send(
+            PRODUCE, version, parts, timeout=timeout + 1, answered=acks != 0
+        )
+        if answer is None:
+            return None
+        names = {topic_id: name for name, topic_id, _ in topics.values()}
+        return {
+            (topic.name if version < 13 else names.get(topic.topic_id), part.index): part
+            for topic in answer.decode().responses
+            for part in topic.partition_responses
+        }
+
+    # --- answers -----------------------------------------------------------------------------
+
+    def _settle(
+        self, lane: Lane, batch: Batch, answer: dict[tuple[Any, int], Message] | None
+    ) -> None:
+        if answer is None:
+            lane.succeed(batch, -1)
+            return
+        part = answer.get((lane.topic, lane.partition))
+        if part is None:
+            self._lost(lane, batch, Unavailable(f"{lane.name} is missing in the answer: retry"))
+            return
+        code = int(part.error_code)
+        if code in (0, _DUPLICATE):
+            lane.succeed(batch, int(part.base_offset))
+            return
+        error = error_for(code, f"append to {lane.name}", part.error_message)
+        if code == _UNKNOWN_TOPIC or code in STALE_METADATA:
+            self._cluster.forget(lane.topic)
+            lane.leader = None
+        if code == _OUT_OF_ORDER and (not lane.is_next(batch) or lane.renumbers(batch)):
+            lane.again(batch, error)
+        elif code == _UNKNOWN_PRODUCER and lane.is_next(batch):
+            lane.identity = None
+            lane.again(batch, error)
+        elif is_retriable(code):
+            lane.again(batch, error)
+        else:
+            lane.fail(batch, error)
+
+    def _lost(self, lane: Lane, batch: Batch, error: Exception) -> None:
+        self._cluster.forget(lane.topic)
+        lane.leader = None
+        if isinstance(error, Unavailable):
+            lane.again(batch, error)
+        else:
+            lane.fail(batch, error)
+
+    # --- what a lane waits for ---------------------------------------------------------------
+
+    def _block(self, lane: Lane, step: Callable[[Lane], Awaitable[None]]) -> None:
+        lane.blocked = True
+
+        async def run() -> None:
+            try:
+                await step(lane)
+            except Exception as error:  # as above
+                for batch in list(lane.queue):
+                    lane.fail(batch, error)
+                lane.queue.clear()
+            finally:
+                lane.blocked = False
+                self._pump()
+
+        self._spawn(run())
+
+    async def _prepare(self, lane: Lane) -> None:
+        """Find the leader, and a producer id where one is needed."""
+
+        async def attempt(deadline: Deadline) -> None:
+            lane.leader = (await self._cluster.leader(lane.topic, lane.partition, deadline)).leader
+            if lane.idempotent and lane.identity is None:
+                lane.adopt(await self._producer_id(deadline))
+
+        await self._cluster.retrying(attempt, max(batch.deadline.left for batch in lane.queue))
+
+    async def _producer_id(self, deadline: Deadline) -> tuple[int, int]:
+        message = Message(
+            transactional_id=None,
+            transaction_timeout_ms=0,
+            producer_id=-1,
+            producer_epoch=-1,
+            enable2_pc=False,
+            keep_prepared_txn=False,
+        )
+        answer = await self._cluster.call(INIT_PRODUCER_ID, message, deadline)
+        raise_for(int(answer.error_code), "get a producer id")
+        return int(answer.producer_id), int(answer.producer_epoch)
+
+    async def _recover(self, lane: Lane) -> None:
+        """All are home: give up what is late, wait a moment, then send the rest again."""
+        deadline = min((batch.deadline for batch in lane.failed), key=lambda found: found.left)
+        patient = await deadline.pause()
+        for batch in list(lane.failed):
+            if batch.done.done() or (not patient and batch.deadline is deadline):
+                lane.failed.remove(batch)
+                lane.fail(batch, _given_up(lane, batch))
+        lane.requeue()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _load(lanes: list[Lane]) -> list[tuple[Lane, Batch]]:
+    """The next batch of each lane, up to a request's size; Produce takes one per partition."""
+    load: list[tuple[Lane, Batch]] = []
+    size = 0
+    for lane in lanes:
+        if lane.sendable and (not load or size + len(lane.queue[0].data) <= _REQUEST_BYTES):
+            ready = lane.leader is not None and (lane.identity is not None or not lane.idempotent)
+            if ready:
+                batch = lane.depart()
+                size += len(batch.data)
+                load.append((lane, batch))
+    return load
+
+
+def deadline_cap(load: list[tuple[Lane, Batch]]) -> float:
+    """Seconds that the most patient batch of a request has left."""
+    return max(0.001, *(batch.deadline.left for _, batch in load))
+
+
+def _given_up(lane: Lane, batch: Batch) -> MainstemError:
+    cause = lane.cause
+    return Unavailable(
+        f"{batch.rows} rows for {lane.name} were not acknowledged within "
+        f"{batch.deadline.seconds:g} s, and may be written or not: {cause}",
+        code=None if cause is None else cause.code,
+    )

@@ -1,0 +1,184 @@
+"""Fetched bytes to Arrow batches of a sensible size, decoded ahead of whoever reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from mainstem.client.fetcher import Fetched, Fetcher
+from mainstem.client.formats import Decode, Format
+from mainstem.errors import MainstemError
+from mainstem.wire import decode_batches
+
+_AHEAD = 2
+_MERGE_BYTES = 64 << 20
+_TOPIC: Final = pa.dictionary(pa.int32(), pa.string())
+_HEAD: Final = ("_offset", "_timestamp", "_key", "_headers")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Decoded records of one partition."""
+
+    topic: str
+    partition: int
+    records: Any
+
+
+def decode(chunk: Fetched) -> list[Piece]:
+    """Records of a fetched chunk, those outside its bounds dropped. Raises ``Corrupt``."""
+    pieces: list[Piece] = []
+    position = 0
+    while True:
+        found = decode_batches(chunk.data, start=position, from_offset=chunk.start)
+        records = found.records
+        if chunk.end is not None and records.num_rows and found.next_offset > chunk.end:
+            records = records.slice(0, _rows_below(records.column(0), chunk.end))
+        if records.num_rows:
+            pieces.append(Piece(chunk.topic, chunk.partition, records))
+        if found.end <= position or found.end >= len(chunk.data):
+            return pieces
+        position = found.end
+
+
+def _rows_below(offsets: Any, end: int) -> int:
+    """Offsets rise, so a binary search finds the cut."""
+    low, high = 0, len(offsets)
+    while low < high:
+        middle = (low + high) // 2
+        if offsets[middle].as_py() < end:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def assemble(pieces: list[Piece], decode_payload: Decode, batch_rows: int) -> list[Any]:
+    """One ``pa.RecordBatch`` of all columns per ``batch_rows`` rows, pieces joined."""
+    records = (
+        pieces[0].records
+        if len(pieces) == 1
+        else pa.concat_batches([piece.records for piece in pieces])
+    )
+    topics = list(dict.fromkeys(piece.topic for piece in pieces))
+    batches = []
+    for start in range(0, records.num_rows, batch_rows):
+        part = records.slice(start, batch_rows)
+        ids, partitions = _origins(pieces, topics, start, part.num_rows)
+        origin = pa.DictionaryArray.from_arrays(ids, pa.array(topics, pa.string()))
+        offsets = part.column(0)
+
+        def where(row: int) -> str:
+            name = origin[row].as_py()  # noqa: B023 - called before the next turn
+            at = f"partition {partitions[row]} offset {offsets[row]}"  # noqa: B023
+            return f"topic {name!r} {at}"
+
+        columns = {"_topic": origin, "_partition": partitions}
+        columns |= {name: part.column(name) for name in _HEAD}
+        columns |= decode_payload(part.column("value"), where)
+        batches.append(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
+    return batches
+
+
+def _origins(pieces: list[Piece], topics: list[str], start: int, rows: int) -> tuple[Any, Any]:
+    ids, partitions = [], []
+    position = 0
+    for piece in pieces:
+        size = piece.records.num_rows
+        here = min(position + size, start + rows) - max(position, start)
+        if here > 0:
+            ids.append(pa.repeat(pa.scalar(topics.index(piece.topic), pa.int32()), here))
+            partitions.append(pa.repeat(pa.scalar(piece.partition, pa.int32()), here))
+        position += size
+    return pa.concat_arrays(ids), pa.concat_arrays(partitions)
+
+
+class Reader:
+    """Batches in order per partition. ``next`` may be called by one task at a time.
+
+    Two batches are decoded ahead. ``batch_rows`` bounds a batch from above; below it, whatever
+    has arrived is handed out, after waiting ``max_wait`` seconds for more.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        format: Format,
+        *,
+        batch_rows: int,
+        max_wait: float,  # noqa: A002
+    ) -> None:
+        self._fetcher = fetcher
+        self._decode = format.decoder()
+        self._batch_rows = batch_rows
+        self._max_wait = max_wait
+        self._ready: asyncio.Queue[Any] = asyncio.Queue(_AHEAD)
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+
+    async def next(self) -> Any:
+        """A ``pa.RecordBatch``, or ``None`` at the end. Raises what fetching or decoding raised."""
+        if self._over:
+            return None
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        found = await self._ready.get()
+        if found is None or isinstance(found, BaseException):
+            self._over = True
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def close(self) -> None:
+        """Stop reading ahead; ``next`` gives ``None`` from now on."""
+        self._over = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._fetcher.close()
+
+    async def _run(self) -> None:
+        try:
+            while pieces := await self._gather():
+                loop = asyncio.get_running_loop()
+                work = (assemble, pieces, self._decode, self._batch_rows)
+                for batch in await loop.run_in_executor(None, *work):
+                    await self._ready.put(batch)
+            await self._ready.put(None)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            await self._ready.put(error)
+
+    async def _gather(self) -> list[Piece]:
+        """Decoded pieces for about one batch; none at the end."""
+        loop = asyncio.get_running_loop()
+        pieces: list[Piece] = []
+        rows = size = 0
+        until: float | None = None
+        while rows < self._batch_rows and size < _MERGE_BYTES:
+            chunk = self._fetcher.take()
+            if chunk is None and pieces:
+                until = loop.time() + self._max_wait if until is None else until
+                chunk = await self._wait_for_more(until - loop.time())
+            elif chunk is None:
+                chunk = await self._fetcher.next()
+            if chunk is None:
+                break
+            found = await loop.run_in_executor(None, decode, chunk)
+            pieces += found
+            rows += sum(piece.records.num_rows for piece in found)
+            size += sum(piece.records.nbytes for piece in found)
+        return pieces
+
+    async def _wait_for_more(self, seconds: float) -> Fetched | None:
+        if seconds <= 0:
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._fetcher.next()
+        except (TimeoutError, MainstemError):  # an error comes again, after what is here
+            return None
