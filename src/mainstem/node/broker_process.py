@@ -22,8 +22,8 @@ import msgspec
 from mainstem.errors import Invalid, MainstemError
 from mainstem.node import logs
 from mainstem.node.config import NodeConfig, broker_config
-from mainstem.node.control import LINE_LIMIT, read_line, write_line
 from mainstem.node.directory import storage_error
+from mainstem.node.lines import LINE_LIMIT, read_line, write_line
 
 if TYPE_CHECKING:
     from mainstem.broker import Broker

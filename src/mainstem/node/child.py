@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mainstem.node.config import NodeConfig
-from mainstem.node.control import write_line
+from mainstem.node.lines import write_line
 
 if TYPE_CHECKING:
     from mainstem.node.control import Control

@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,12 +41,9 @@ class Directory:
         """Writes ``<path>/address`` atomically: a reader sees the old one or the new one."""
         text = json.dumps(asdict(address)) + "\n"
         try:
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self.path, prefix=".address-", delete=False, encoding="ascii"
-            ) as file:
-                file.write(text)
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(self.path / "address")
+            fresh = self.path / ".address"  # ours alone: we hold the lock
+            fresh.write_text(text, "ascii")
+            fresh.replace(self.path / "address")
         except OSError as error:
             raise storage_error(error, self.path) from error
 
