@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from mainstem.testing.broker import RunningBroker, running_broker
     from mainstem.testing.clock import VirtualClock
     from mainstem.testing.filesystem import CrashFileSystem
+    from mainstem.testing.raw import RawConnection
 
 _LAZY = {
     "CrashFileSystem": "filesystem",
+    "RawConnection": "raw",
     "RunningBroker": "broker",
     "VirtualClock": "clock",
     "running_broker": "broker",
 }
 
-__all__ = ["CrashFileSystem", "RunningBroker", "VirtualClock", "running_broker"]
+__all__ = ["CrashFileSystem", "RawConnection", "RunningBroker", "VirtualClock", "running_broker"]
 
 
 def __getattr__(name: str) -> Any:
