@@ -54,18 +54,32 @@ def cluster(
 
 
 @pytest.fixture(scope="session")
-def connect(cluster: str) -> Iterator[Callable[[str], Client]]:
-    """Return the adapter of that name; each is made once."""
-    clients: dict[str, Client] = {}
+def clients() -> Iterator[dict[str, Client]]:
+    """The adapters made so far; each is made once."""
+    made: dict[str, Client] = {}
+    yield made
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def connect(cluster: str, clients: dict[str, Client]) -> Callable[[str], Client]:
+    """Return the adapter of that name."""
 
     def get(name: str) -> Client:
         if name not in clients:
             clients[name] = load(name, cluster)
         return clients[name]
 
-    yield get
+    return get
+
+
+@pytest.fixture(autouse=True)
+def members_leave(clients: dict[str, Client]) -> Iterator[None]:
+    """A failed test must not leave members in a group."""
+    yield
     for client in clients.values():
-        client.close()
+        client.leave_all()
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 
-BASE_TIME = 1_700_000_000_000
+# An hour ago: older than the retention time, and records vanish while a test looks at them.
+BASE_TIME = int(time.time()) * 1000 - 3_600_000
 LARGE = 900_000
 
 

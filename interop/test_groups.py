@@ -37,7 +37,7 @@ def split(members: Sequence[Member], partitions: int, seen: list[Placed] | None 
         for member in members:
             found = member.poll()
             if seen is not None:
-                seen += found
+                seen.extend(found)
         owned = [member.assignment() for member in members]
         sizes = sorted(map(len, owned))
         return (

@@ -33,7 +33,7 @@ def test_everyone_reads_what_one_wrote(
         client.produce(name, part, codec=codec, partition=partition)
     for reader in readers:
         for partition, part in enumerate(parts):
-            if not all(reader.can_read(each) for each in part):
+            if not part or not all(reader.can_read(each) for each in part):
                 continue
             found = reader.read(name, len(part), partition=partition)
             assert [each.record.content for each in found] == [each.content for each in part], (

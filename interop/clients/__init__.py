@@ -40,9 +40,16 @@ class Member(ABC):
     def commit(self, offsets: Mapping[int, int] | None = None) -> None:
         """Commit, at once: the given next offsets by partition, else the current positions."""
 
-    @abstractmethod
+    closed = False
+
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group; once."""
+        if not self.closed:
+            self.closed = True
+            self._close()
+
+    @abstractmethod
+    def _close(self) -> None: ...
 
 
 class Client(ABC):
@@ -54,6 +61,7 @@ class Client(ABC):
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._members: list[Member] = []
 
     def can_write(self, record: Record) -> bool:  # noqa: ARG002
         """Whether the client is able to say this record at all."""
@@ -83,9 +91,19 @@ class Client(ABC):
     def offset_at(self, topic: str, partition: int, timestamp: int) -> int | None:
         """Return the first offset at or after ``timestamp`` (ms); None where there is none."""
 
-    @abstractmethod
     def join(self, group: str, topic: str, **options: str) -> Member:
         """Become a member; options are ``strategy``, ``reset`` and ``instance``."""
+        member = self._join(group, topic, options)
+        self._members.append(member)
+        return member
+
+    @abstractmethod
+    def _join(self, group: str, topic: str, options: Mapping[str, str]) -> Member: ...
+
+    def leave_all(self) -> None:
+        """Close what a failed test left open."""
+        while self._members:
+            self._members.pop().close()
 
     def close(self) -> None:  # noqa: B027 # most have nothing to close
         """Release connections."""
@@ -98,6 +116,9 @@ class Administrator(Client):
     def create_topic(
         self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> None: ...
+
+    @abstractmethod
+    def topics(self) -> set[str]: ...
 
     @abstractmethod
     def delete_topic(self, topic: str) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Mapping
+from concurrent.futures import Future, wait
 from typing import Any
 
 import aiokafka
@@ -33,9 +34,12 @@ class Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
+    def begin(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT * 2)
+            return self.begin(work).result(TIMEOUT * 2)
         except errors.KafkaError as error:
             raise Refused(getattr(error, "errno", None) or -1, repr(error)) from error
 
@@ -51,10 +55,17 @@ def _placed(message: Any) -> Placed:
 
 
 class GroupMember(Member):
+    """Joins in the background: start() waits for an assignment, which needs others' polls."""
+
     def __init__(self, loop: Loop, consumer: aiokafka.AIOKafkaConsumer, topic: str) -> None:
         self._loop, self._consumer, self._topic = loop, consumer, topic
+        self._started = loop.begin(consumer.start())
 
     def poll(self) -> list[Placed]:
+        if not self._started.done():
+            wait([self._started], 0.2)
+            return []
+        self._started.result()
         found = self._loop.run(self._consumer.getmany(timeout_ms=200))
         return [_placed(message) for messages in found.values() for message in messages]
 
@@ -65,7 +76,7 @@ class GroupMember(Member):
         wanted = offsets and {TopicPartition(self._topic, p): o for p, o in offsets.items()}
         self._loop.run(self._consumer.commit(wanted))
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._loop.run(self._consumer.stop())
 
 
@@ -171,9 +182,9 @@ class Adapter(Administrator):
         first = self._asking(lambda each: each.beginning_offsets([where]))[where]
         return first, self._asking(lambda each: each.end_offsets([where]))[where]
 
-    def join(self, group: str, topic: str, **options: str) -> Member:
+    def _join(self, group: str, topic: str, options: Mapping[str, str]) -> Member:
         async def work() -> aiokafka.AIOKafkaConsumer:
-            consumer = aiokafka.AIOKafkaConsumer(
+            return aiokafka.AIOKafkaConsumer(
                 topic,
                 bootstrap_servers=self.address,
                 group_id=group,
@@ -183,10 +194,6 @@ class Adapter(Administrator):
                 partition_assignment_strategy=(ASSIGNORS[options.get("strategy", "range")],),
                 heartbeat_interval_ms=500,
             )
-            # start() waits for the first assignment, which may wait for other members' polls;
-            # aiokafka rebalances in the background, so nothing here blocks them.
-            await consumer.start()
-            return consumer
 
         return GroupMember(self._loop, self._loop.run(work()), topic)
 
@@ -205,6 +212,9 @@ class Adapter(Administrator):
     ) -> None:
         new = NewTopic(topic, partitions, 1, topic_configs=dict(config or {}))
         self._check(self._loop.run(self._admin.create_topics([new])))
+
+    def topics(self) -> set[str]:
+        return set(self._loop.run(self._admin.list_topics()))
 
     def delete_topic(self, topic: str) -> None:
         self._check(self._loop.run(self._admin.delete_topics([topic])))

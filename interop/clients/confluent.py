@@ -49,7 +49,7 @@ class GroupMember(Member):
         wanted = [ck.TopicPartition(self._topic, p, o) for p, o in offsets.items()]
         self._consumer.commit(offsets=wanted, asynchronous=False)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._consumer.close()
 
 
@@ -146,7 +146,7 @@ class Adapter(Administrator):
             raise _refused(found.error)
         return None if found.offset < 0 else found.offset
 
-    def join(self, group: str, topic: str, **options: str) -> Member:
+    def _join(self, group: str, topic: str, options: Mapping[str, str]) -> Member:
         settings = {
             "group.id": group,
             "auto.offset.reset": {"none": "error"}.get(r := options.get("reset", "earliest"), r),
@@ -169,6 +169,9 @@ class Adapter(Administrator):
     ) -> None:
         new = admin.NewTopic(topic, partitions, 1, config=dict(config or {}))
         self._done(self._admin.create_topics([new]))
+
+    def topics(self) -> set[str]:
+        return set(self._admin.list_topics(timeout=TIMEOUT).topics)
 
     def delete_topic(self, topic: str) -> None:
         self._done(self._admin.delete_topics([topic]))

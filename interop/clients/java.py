@@ -58,7 +58,7 @@ class Jvm:
         answer = json.loads(line)
         if "error" not in answer:
             return answer["result"]
-        if answer["code"] > 0:
+        if answer["code"] > 0 and operation != "check":
             raise Refused(answer["code"], answer["error"])
         raise RuntimeError(answer["error"])
 
@@ -112,7 +112,7 @@ class GroupMember(Member):
     def commit(self, offsets: Mapping[int, int] | None = None) -> None:
         self._call("commit", topic=self._topic, offsets=offsets)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._call("leave")
 
 
@@ -166,7 +166,7 @@ class Adapter(Administrator):
         )
         return found
 
-    def join(self, group: str, topic: str, **options: str) -> Member:
+    def _join(self, group: str, topic: str, options: Mapping[str, str]) -> Member:
         assignor = ASSIGNORS[options.get("strategy", "range")]
         settings = {
             "group.id": group,
@@ -181,6 +181,9 @@ class Adapter(Administrator):
         self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> None:
         self.jvm.call("create_topic", topic=topic, partitions=partitions, config=dict(config or {}))
+
+    def topics(self) -> set[str]:
+        return set(self.jvm.call("topics"))
 
     def delete_topic(self, topic: str) -> None:
         self.jvm.call("delete_topic", topic=topic)

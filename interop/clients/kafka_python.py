@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -63,7 +64,7 @@ class GroupMember(Member):
         }
         _asked(lambda: self._consumer.commit(wanted))
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._consumer.close()
 
 
@@ -151,7 +152,7 @@ class Adapter(Administrator):
             consumer.close()
         return None if found is None else int(found.offset)
 
-    def join(self, group: str, topic: str, **options: str) -> Member:
+    def _join(self, group: str, topic: str, options: Mapping[str, str]) -> Member:
         consumer = self._consumer(
             group_id=group,
             group_instance_id=options.get("instance"),
@@ -172,6 +173,9 @@ class Adapter(Administrator):
         )
         _asked(lambda: self._admin.create_topics([new]))
 
+    def topics(self) -> set[str]:
+        return {each["name"] for each in _asked(self._admin.describe_topics)}
+
     def delete_topic(self, topic: str) -> None:
         _asked(lambda: self._admin.delete_topics([topic]))
 
@@ -188,7 +192,11 @@ class Adapter(Administrator):
 
     def alter_config(self, topic: str, config: Mapping[str, str]) -> None:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(config))
-        _asked(lambda: self._admin.alter_configs([resource]))
+        # The client answers in words: "OK", or "[Error 40] ...".
+        found = _asked(lambda: self._admin.alter_configs([resource], raise_on_unknown=False))
+        answer = found["topic"][topic]
+        if code := re.match(r"\[Error (\d+)\]", answer):
+            raise Refused(int(code[1]), answer)
 
     def add_partitions(self, topic: str, total: int) -> None:
         _asked(lambda: self._admin.create_partitions({topic: NewPartitions(total)}))

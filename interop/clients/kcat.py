@@ -96,7 +96,7 @@ class GroupMember(Member):
     def commit(self, offsets: Mapping[int, int] | None = None) -> None:
         assert offsets is None, "kcat commits what it printed"
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._process.terminate()
         self._process.communicate(timeout=TIMEOUT)
 
@@ -197,7 +197,7 @@ class Adapter(Client):
         found = self._query(topic, partition, timestamp)
         return None if found < 0 else found
 
-    def join(self, group: str, topic: str, **options: str) -> Member:
+    def _join(self, group: str, topic: str, options: Mapping[str, str]) -> Member:
         settings = {
             "auto.offset.reset": options.get("reset", "earliest"),
             "partition.assignment.strategy": options.get("strategy", "range"),

@@ -22,6 +22,7 @@ final class Admins {
     static void register(Map<String, Interop.Operation> operations, String address) {
         admin = connect(address);
         operations.put("create_topic", Admins::createTopic);
+        operations.put("topics", request -> admin.listTopics().names().get());
         operations.put("delete_topic", request ->
             admin.deleteTopics(List.of(topic(request))).all().get());
         operations.put("partitions", request ->

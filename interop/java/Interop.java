@@ -39,6 +39,7 @@ public final class Interop {
         }
         Records.close();
         Admins.close();
+        Checks.admin.close();
     }
 
     private static ObjectNode answer(JsonNode request) {
