@@ -390,8 +390,6 @@ cdef HeaderColumns _headers(const Rows* rows, Memory ends):
     cdef Py_ssize_t count = rows.headers.count
     cdef bint unchanged
     columns.count = count
-    columns.offsets = ends
-    columns.offsets.truncate((rows.count + 1) * 4)
     columns.key_offsets = _offsets(count)
     columns.value_offsets = _offsets(count)
     columns.keys = allocate(rows.headers.key_bytes)
@@ -408,6 +406,8 @@ cdef HeaderColumns _headers(const Rows* rows, Memory ends):
         unchanged = _fill_headers(rows, &out)
     if not unchanged:
         raise BatchError("record headers changed while they were read", "record", 0)
+    ends.truncate((rows.count + 1) * 4)  # only now: rows.header_ends points into it
+    columns.offsets = ends
     columns.value_nulls = out.value_nulls
     columns.ascii_keys = out.all_key_bits < 0x80
     return columns
@@ -440,6 +440,8 @@ def decode_records(data, list headers not None, list bodies=None, int64_t from_o
         raise ValueError(f"no record is at offset {from_offset}")
     for index in range(batches):
         header = headers[index]
+        if header is None:
+            raise TypeError("headers must be BatchHeader, not None")
         if bodies is not None and bodies[index] is not None:
             body = memoryview(bodies[index]).cast("B")
             views.append(body)
