@@ -81,7 +81,7 @@ class Roster:
     def update(
         self, member: Member, protocols: dict[str, bytes], session_ms: int, rebalance_ms: int
     ) -> None:
-        self._support.subtract(member.protocols)
+        self._withdraw(member)
         self.size -= member.size
         member.protocols = protocols
         member.session_timeout_ms = session_ms
@@ -101,7 +101,7 @@ class Roster:
         member = self.members.pop(member_id, None)
         if member is None:
             return None
-        self._support.subtract(member.protocols)
+        self._withdraw(member)
         self.size -= member.size
         if member.instance_id is not None:
             self.static_ids.pop(member.instance_id, None)
@@ -159,3 +159,9 @@ class Roster:
             self.static_ids[member.instance_id] = member.member_id
         self._support.update(member.protocols.keys())
         self.size += member.size
+
+    def _withdraw(self, member: Member) -> None:
+        for name in member.protocols:
+            self._support[name] -= 1
+            if not self._support[name]:
+                del self._support[name]  # made-up names must not pile up
