@@ -14,6 +14,10 @@ class Waiters:
     def __init__(self) -> None:
         self._by_partition: dict[Partition, set[asyncio.Future[None]]] = {}
 
+    def __len__(self) -> int:
+        """How many partitions are waited for."""
+        return len(self._by_partition)
+
     def notify(self, partition: Partition) -> None:
         """Wake everybody who waits for ``partition``. A look-up where nobody does."""
         waiting = self._by_partition.pop(partition, None)
@@ -22,27 +26,49 @@ class Waiters:
                 if not future.done():
                     future.set_result(None)
 
-    async def wait(self, partitions: Iterable[Partition], timeout: float) -> bool:
-        """Until one of the partitions grows (``True``) or the timeout, in seconds, is over."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        watched = tuple(partitions)
-        for partition in watched:
-            self._by_partition.setdefault(partition, set()).add(future)
-        timer = loop.call_later(timeout, _expire, future)
+    def watch(self, partitions: Iterable[Partition]) -> Watch:
+        """Begin to watch, at once: what is appended from now on is noticed."""
+        return Watch(self._by_partition, tuple(partitions))
+
+
+class Watch:
+    """One waiting reader. ``end`` must be called; it may be called again."""
+
+    def __init__(
+        self,
+        by_partition: dict[Partition, set[asyncio.Future[None]]],
+        partitions: tuple[Partition, ...],
+    ) -> None:
+        self._by_partition = by_partition
+        self._partitions = partitions
+        self._future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for partition in partitions:
+            by_partition.setdefault(partition, set()).add(self._future)
+
+    async def wait(self, timeout: float) -> bool:
+        """Until one of the partitions grows (``True``) or ``timeout`` seconds have passed."""
+        timer = asyncio.get_running_loop().call_later(timeout, _expire, self._future)
         try:
-            await future
+            await self._future
             return True
         except TimeoutError:
             return False
         finally:
             timer.cancel()
-            for partition in watched:
-                waiting = self._by_partition.get(partition)
-                if waiting is not None:
-                    waiting.discard(future)
-                    if not waiting:
-                        del self._by_partition[partition]
+            self.end()
+
+    def __del__(self) -> None:
+        # A task cancelled before its first step never reaches its ``finally``.
+        self.end()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        for partition in self._partitions:
+            waiting = self._by_partition.get(partition)
+            if waiting is not None:
+                waiting.discard(self._future)
+                if not waiting:
+                    del self._by_partition[partition]
 
 
 def _expire(future: asyncio.Future[None]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mainstem.broker.broker import Broker
     from mainstem.broker.call import Call
     from mainstem.broker.topics import Topic
+    from mainstem.broker.waiters import Watch
     from mainstem.log import Partition
 
 _FIRST_WITH_IDS = 13
@@ -59,18 +60,29 @@ def serve(
     max_wait = request.max_wait_ms / 1000
     if found.failed or found.size >= request.min_bytes or max_wait <= 0 or not found.watched:
         return _answer(call.broker, header, found)
-    return _wait(call.broker, header, request, found, max_wait)
+    # Watched from here on: the coroutine starts later, and a produce may come first.
+    watch = call.broker.waiters.watch(found.watched)
+    return _wait(call.broker, header, request, found, max_wait, watch)
 
 
 async def _wait(
-    broker: Broker, header: RequestHeader, request: Message, found: _Found, max_wait: float
+    broker: Broker,
+    header: RequestHeader,
+    request: Message,
+    found: _Found,
+    max_wait: float,
+    watch: Watch,
 ) -> list[Any]:
     deadline = broker.loop.time() + max_wait
-    while not found.failed and found.size < request.min_bytes:
-        left = deadline - broker.loop.time()
-        if left <= 0 or not await broker.waiters.wait(found.watched, left):
-            break
-        found = _look(broker, request, header.api_version)
+    try:
+        while not found.failed and found.size < request.min_bytes:
+            left = deadline - broker.loop.time()
+            if left <= 0 or not await watch.wait(left):
+                break
+            found = _look(broker, request, header.api_version)
+            watch = broker.waiters.watch(found.watched)
+    finally:
+        watch.end()
     return _answer(broker, header, found)
 
 
@@ -89,8 +101,7 @@ def _look(broker: Broker, request: Message, version: int) -> _Found:
             name = asked.topic_id or UUID(int=0)
             topic = broker.topics.by_id(name)
         else:
-            name = asked.topic
-            topic = broker.topics.get(name)
+            name, topic = asked.topic, broker.topics.get(asked.topic)
         rows = [
             _read(topic, part, budget - found.size, found, by_id=version >= _FIRST_WITH_IDS)
             for part in asked.partitions
