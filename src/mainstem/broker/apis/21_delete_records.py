@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from mainstem.broker.answers import failure, find_partition
@@ -17,14 +18,15 @@ _POLICY_VIOLATION = 44
 _HIGH_WATERMARK = -1
 
 
-def handle(request: Message, call: Call) -> Message:
+async def handle(request: Message, call: Call) -> Message:
     """The new log start offset per partition; offset -1 means all there is now."""
     return Message(
         topics=[
             Message(
                 name=topic.name,
                 partitions=[
-                    _delete_before(call.broker, topic.name, asked) for asked in topic.partitions
+                    await _delete_before(call.broker, topic.name, asked)
+                    for asked in topic.partitions
                 ],
             )
             for topic in request.topics
@@ -32,7 +34,7 @@ def handle(request: Message, call: Call) -> Message:
     )
 
 
-def _delete_before(broker: Broker, topic: str, asked: Message) -> Message:
+async def _delete_before(broker: Broker, topic: str, asked: Message) -> Message:
     code, low_watermark = 0, -1
     try:
         partition = find_partition(broker, topic, asked.partition_index)
@@ -47,7 +49,8 @@ def _delete_before(broker: Broker, topic: str, asked: Message) -> Message:
                 f"offset {offset} is not within 0 and {partition.high_watermark}",
                 code=_OFFSET_OUT_OF_RANGE,
             )
-        low_watermark = partition.delete_records_before(offset)
+        # It may have to sync what was written so far: not on the loop.
+        low_watermark = await asyncio.to_thread(partition.delete_records_before, offset)
     except MainstemError as error:
         code, _text = failure(broker, error)
     return Message(
