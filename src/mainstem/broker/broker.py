@@ -65,7 +65,7 @@ class Broker:
         self.cluster_id = self.store.cluster_id
         self.groups = GroupCoordinator(self.store, self.topics, self.config, self.clock, self.loop)
         self.groups.start()
-        self._durability = Durability(self.loop)
+        self._durability = Durability(self.loop, self.counters)
         self._server = Server(self.config, self.counters, self.loop)
         self.address = self._server.listen(Dispatcher(self), listener)
         self._retention_timer = self.loop.call_later(

@@ -7,8 +7,10 @@ arrived meanwhile, so the disk's own latency sets the size of the group.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
+from mainstem.broker.statistics import Statistics
 from mainstem.errors import MainstemError
 from mainstem.log import GroupCommit, Partition
 
@@ -18,8 +20,9 @@ Done = Callable[[Partition, MainstemError | None], None]
 class Durability:
     """Answers ``done(partition, error)`` once all appended so far is on disk. Loop thread only."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, statistics: Statistics) -> None:
         self._loop = loop
+        self._statistics = statistics
         self._commits = GroupCommit()
         self._waiting: dict[Partition, list[Done]] = {}
         self._syncing: dict[Partition, list[Done]] = {}
@@ -34,13 +37,16 @@ class Durability:
 
     def _begin(self, partition: Partition) -> None:
         self._syncing[partition] = self._waiting.pop(partition, [])
+        began = time.perf_counter()
         self._commits.request(
             partition,
             partition.log_end_offset,
-            lambda error: self._loop.call_soon_threadsafe(self._end, partition, error),
+            lambda error: self._loop.call_soon_threadsafe(self._end, partition, error, began),
         )
 
-    def _end(self, partition: Partition, error: MainstemError | None) -> None:
+    def _end(self, partition: Partition, error: MainstemError | None, began: float) -> None:
+        self._statistics.syncs += 1
+        self._statistics.sync_seconds += time.perf_counter() - began
         answered = self._syncing.pop(partition, [])
         if partition in self._waiting:
             self._syncing[partition] = []

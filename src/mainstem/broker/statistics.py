@@ -37,6 +37,8 @@ class Statistics:
         self.produced_records = 0
         self.produced_bytes = 0
         self.fetched_bytes = 0
+        self.syncs = 0
+        self.sync_seconds = 0.0
         self.latency: dict[str, Histogram] = {}
         self.errors: dict[int, int] = {}
 

@@ -28,7 +28,7 @@ _COUNTERS = {
     "produced_bytes": "Bytes of record batches accepted.",
     "fetched_bytes": "Bytes of record batches handed out.",
     "syncs": "Times a partition was made durable (fdatasync).",
-    "sync_seconds": "Time spent making partitions durable.",
+    "sync_seconds": "Time from asking for a sync to its end.",
 }
 _GAUGES = {
     "connections": "Open client connections.",
@@ -43,6 +43,7 @@ _PARTITION = (
 _PROCESS = {
     "resident_memory_bytes": "Memory in use.",
     "cpu_seconds_total": "Processor time used.",
+    "start_time_seconds": "When it started, in seconds since the epoch.",
     "open_fds": "Open file descriptors.",
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,5 +28,13 @@ def process() -> dict[str, float]:
     return {
         "resident_memory_bytes": pages * resource.getpagesize(),
         "cpu_seconds_total": usage.ru_utime + usage.ru_stime,
+        "start_time_seconds": _start_time(),
         "open_fds": sum(1 for _ in Path("/proc/self/fd").iterdir()),
     }
+
+
+def _start_time() -> float:
+    """Seconds since the epoch; field 22 of proc(5)'s stat counts from boot, in clock ticks."""
+    fields = Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()
+    since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
