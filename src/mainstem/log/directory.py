@@ -30,6 +30,10 @@ def partition_of(name: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
+
+
 class Log:
     """The partitions under one root. Thread safe; one process at a time may have it open.
 
@@ -50,7 +54,6 @@ class Log:
         self._root = fspath(root).rstrip("/")
         self._topics = f"{self._root}/{TOPICS}"
         self._partitions: dict[tuple[str, int], Partition] = {}
-        self._suspect: dict[tuple[str, int], int] = {}
         self._lock = threading.RLock()
         self._deletions = 0
         self._prepare()
@@ -60,7 +63,9 @@ class Log:
         if not filesystem.exists(self._topics):
             filesystem.mkdir(self._root)
             filesystem.mkdir(self._topics)
-            filesystem.fsync_directory(self._root)
+        # Also when they are there: whoever made them may have been killed before this.
+        filesystem.fsync_directory(_parent(self._root))
+        filesystem.fsync_directory(self._root)
         for name in filesystem.listdir(self._topics):
             if name.endswith(_DELETED):
                 self._remove(f"{self._topics}/{name}")
@@ -103,9 +108,10 @@ class Log:
         directory, environment = f"{self._topics}/{topic}-{partition}", self._environment
         if not self._filesystem.exists(directory):
             storage, clean = recovery.create(directory, environment), False
-            self._filesystem.fsync_directory(self._topics)
         else:
             storage, clean = recovery.load(directory, environment, config)
+        if not clean:
+            self._filesystem.fsync_directory(self._topics)
         return Partition(topic, partition, config, storage, clean=clean)
 
     def delete(self, topic: str, partition: int) -> None:
@@ -146,8 +152,17 @@ class Log:
                     continue  # poisoned: whoever writes to it is told
 
     def close(self, clean: bool = True) -> None:
-        """Close every partition; ``clean`` makes the next start quick."""
+        """Close every partition; ``clean`` makes the next start quick.
+
+        All are closed even if one fails; the first failure is raised then, as ``Unavailable``.
+        """
+        failures: list[Unavailable] = []
         with self._lock:
             for partition in self._partitions.values():
-                partition.close(clean=clean)
+                try:
+                    partition.close(clean=clean)
+                except Unavailable as error:
+                    failures.append(error)
             self._partitions.clear()
+        if failures:
+            raise failures[0]

@@ -26,7 +26,7 @@ class Durability:
         self._syncing = threading.Lock()
         self._unsynced: dict[Segment, None] = {}
         self._sealed: list[tuple[Segment, str]] = []
-        self._frozen = False
+        self.indexes_unknown = False  # an index file's sync failed: let recovery rebuild it
         self.offset = storage.log_end_offset
         self.failure: MainstemError | None = None
 
@@ -99,8 +99,8 @@ class Durability:
                 except FileNotFoundError:
                     pass  # retention removed it, or it will be rebuilt
                 except OSError:
-                    self._frozen = True  # its content is unknown: let a recovery rebuild it
-        if self._frozen or offset <= storage.recovery_point:
+                    self.indexes_unknown = True
+        if self.indexes_unknown or offset <= storage.recovery_point:
             return
         try:
             if sealed:

@@ -35,6 +35,10 @@ class File(Protocol):
 
     def fdatasync(self) -> None: ...
 
+    def drop_cache(self) -> None:
+        """Let what is not waiting to be written be read from the disk again."""
+        ...
+
 
 class FileSystem(Protocol):
     """Paths are plain strings. Every failure is an ``OSError`` with its ``errno``."""
@@ -98,6 +102,9 @@ class RealFile:
 
     def fdatasync(self) -> None:
         os.fdatasync(self._descriptor)
+
+    def drop_cache(self) -> None:
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def __del__(self) -> None:
         # Readers may hold a slice of a file that the log has closed or deleted: the descriptor

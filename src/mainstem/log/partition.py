@@ -64,6 +64,11 @@ class Partition:
         return self._closed
 
     @property
+    def poisoned(self) -> bool:
+        """Whether the disk failed so that nothing more is written until it is opened again."""
+        return self._durability.failure is not None
+
+    @property
     def directory(self) -> str:
         return self._storage.directory
 
@@ -337,16 +342,24 @@ class Partition:
         with self._lock:
             if self._closed:
                 return
-            failed = self._durability.failure is not None
-            if clean and not failed and not self._has_marker:
-                self.sync()
-                self._leave_clean()
-            self._closed = True
-            for segment in self._storage.segments:
-                self._storage.environment.handles.forget(segment)
+            try:
+                if clean and not self.poisoned and not self._has_marker:
+                    self.sync()
+                    self._leave_clean()
+            except OSError as error:
+                raise Unavailable(
+                    f"{self.name}: closed, but the next start has to recover it: {error}",
+                    code=KAFKA_STORAGE_ERROR,
+                ) from error
+            finally:
+                self._closed = True
+                for segment in self._storage.segments:
+                    self._storage.environment.handles.forget(segment)
 
     def _leave_clean(self) -> None:
         storage = self._storage
+        if self._durability.indexes_unknown:
+            return
         storage.active.save_indexes()
         storage.active.sync_indexes()
         storage.remove_snapshots(keep=1)

@@ -151,6 +151,9 @@ def _recover(storage: Storage, config: LogConfig) -> None:
 def _recover_segment(storage: Storage, segment: Segment, config: LogConfig) -> tuple[int, bool]:
     """Check every batch, build indexes and state; returns the end offset and if all was well."""
     size, expected = segment.size, segment.base_offset
+    # After a failed fdatasync the page cache shows bytes that never reached the disk, and calls
+    # them clean; whoever crashed before us may have seen that. Look at the disk itself.
+    segment.file().drop_cache()
     now_ms = storage.environment.clock.now_ms()
     segment.activate()
     segment.first_timestamp = None

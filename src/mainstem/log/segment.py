@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from mainstem.errors import Corrupt
 from mainstem.kernels import HEADER_SIZE
-from mainstem.log.filesystem import File, FileSystem, read_file, write_all
+from mainstem.log.filesystem import File, FileSystem, read_file, replace_file, write_all
 from mainstem.log.handles import HandleCache
 from mainstem.log.indexes import NO_TIMESTAMP, IndexFileError, OffsetIndex, TimeIndex
 
@@ -16,6 +17,7 @@ _SCAN = struct.Struct(">qi11xi8xq")  # base offset, length, last offset delta, m
 _PREFIX = 12
 _WINDOW = 8192
 _FIND_WINDOW = 4096
+_REPAIR_INTERVAL = 4096
 MAX_OFFSET = 2**63 - 1
 
 
@@ -214,11 +216,14 @@ class Segment:
 
     def save_indexes(self) -> None:
         """Write both index files. They are durable only after :meth:`sync_indexes`."""
+        for suffix, data in self._index_files():
+            write_all(self._filesystem.open(self.stem + suffix, create=True), data, 0)
+
+    def _index_files(self) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
         index, times = self._loaded()
         largest = self.largest_timestamp()
         times.append(largest[0], largest[1] - self.base_offset)
-        for suffix, data in ((".index", index.to_bytes()), (".timeindex", times.to_bytes())):
-            write_all(self._filesystem.open(self.stem + suffix, create=True), data, 0)
+        return (".index", index.to_bytes()), (".timeindex", times.to_bytes())
 
     def sync_indexes(self) -> None:
         for suffix in (".index", ".timeindex"):
@@ -247,14 +252,20 @@ class Segment:
         for placed in batches:
             self.note(placed.size, placed.last_offset, placed.max_timestamp, interval)
 
+    def _repair_indexes(self) -> None:
+        self.rebuild_indexes(_REPAIR_INTERVAL)
+        with contextlib.suppress(OSError):  # they serve from memory; the next load tries again
+            directory, _, name = self.stem.rpartition("/")
+            for suffix, data in self._index_files():
+                replace_file(self._filesystem, directory, name + suffix, data)
+
     def _loaded(self) -> tuple[OffsetIndex, TimeIndex]:
         index, times = self.index, self.times
         if index is None or times is None:
             try:
                 self.load_indexes()
             except (IndexFileError, FileNotFoundError):
-                self.rebuild_indexes(4096)
-                self.save_indexes()
+                self._repair_indexes()
             index, times = self.index, self.times
             assert index is not None
             assert times is not None

@@ -31,18 +31,41 @@ class _Inode:
         self.content = bytearray(content)
         self.durable = content
         self.clean_to = len(content)  # content and durable are equal up to here
+        self.behind: bytearray | None = None  # what a sync would store, after one failed
 
-    def touch(self, position: int) -> None:
+    def write(self, data: bytes | memoryview, position: int) -> None:
         self.clean_to = min(self.clean_to, position)
+        for content in (self.content, self.behind):
+            if content is not None:
+                content.extend(bytes(max(0, position - len(content))))
+                content[position : position + len(data)] = data
+
+    def truncate(self, size: int) -> None:
+        self.clean_to = min(self.clean_to, size)
+        for content in (self.content, self.behind):
+            if content is not None:
+                del content[size:]
+                content.extend(bytes(size - len(content)))
 
     def sync(self) -> None:
-        if self.clean_to < max(len(self.content), len(self.durable)):
-            self.durable = bytes(self.content)
+        new = self.content if self.behind is None else self.behind
+        if self.clean_to < max(len(new), len(self.durable)):
+            self.durable = bytes(new)
             self.clean_to = len(self.durable)
+
+    def fail_sync(self) -> None:
+        """As Linux does: the pages are clean now and will not be written again."""
+        self.behind = bytearray(self.durable[: len(self.content)])
+        self.behind.extend(bytes(len(self.content) - len(self.behind)))
+
+    def drop_cache(self) -> None:
+        if self.behind is not None:
+            self.content, self.behind = self.behind, None
 
     def survivor(self, rng: random.Random) -> _Inode:
         """What a power cut leaves of it."""
-        old, new, start = self.durable, bytes(self.content), self.clean_to
+        latest = self.content if self.behind is None else self.behind
+        old, new, start = self.durable, bytes(latest), self.clean_to
         if old == new:
             return _Inode(old)
         outcome = rng.randrange(5)
@@ -127,11 +150,7 @@ class MemoryFile:
         fits = len(view) if room is None else max(0, len(view) - room)
         if not fits and len(view):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
-        if position > len(content):
-            self._inode.touch(len(content))
-            content.extend(bytes(position - len(content)))
-        content[position : position + fits] = view[:fits]
-        self._inode.touch(position)
+        self._inode.write(view[:fits], position)
         after()
         return fits
 
@@ -140,15 +159,20 @@ class MemoryFile:
 
     def truncate(self, size: int) -> None:
         after = self._filesystem.begin("truncate", self._path)
-        self._inode.touch(min(size, self.size()))
-        del self._inode.content[size:]
-        self._inode.content.extend(bytes(size - len(self._inode.content)))
+        self._inode.truncate(size)
         after()
 
     def fdatasync(self) -> None:
-        after = self._filesystem.begin("fdatasync", self._path)
+        try:
+            after = self._filesystem.begin("fdatasync", self._path)
+        except OSError:
+            self._inode.fail_sync()
+            raise
         self._inode.sync()
         after()
+
+    def drop_cache(self) -> None:
+        self._inode.drop_cache()
 
 
 class CrashFileSystem:
@@ -182,6 +206,10 @@ class CrashFileSystem:
         after = CrashFileSystem(seed=seed)
         after._root = self._root.survivor(random.Random(seed))
         return after
+
+    def restart(self) -> None:
+        """The machine stayed on, only the process died: nothing is lost, or synced, by that."""
+        self._off, self.crash_at = False, None
 
     def begin(self, operation: str, path: str) -> Callable[[], None]:
         """Count a call and let it fail; what it returns is called once the call took effect."""
@@ -217,8 +245,7 @@ class CrashFileSystem:
                 node = _Inode()
                 parent.change("", name, node)
             elif node.content:
-                node.touch(0)
-                node.content.clear()
+                node.truncate(0)
             after()
         if node is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -286,7 +313,9 @@ class CrashFileSystem:
 
     def _directory(self, path: str) -> _Directory:
         node: _Inode | _Directory | None = self._root
-        for name in filter(None, path.split("/")):
+        for name in path.split("/"):
+            if name in ("", "."):
+                continue
             node = node.entries.get(name) if isinstance(node, _Directory) else None
         if not isinstance(node, _Directory):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
