@@ -13,9 +13,7 @@ from mainstem.kernels import BinaryColumn, HeaderColumn
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-HEADERS_TYPE: Final = pa.list_(
-    pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.binary())])
-)
+HEADERS_TYPE: Final = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 _MILLISECONDS: Final = pa.timestamp("ms")
 
 

@@ -31,11 +31,11 @@ __all__ = ["SCHEMA", "Decoded", "decode_batches", "encode_batch", "encode_batche
 
 SCHEMA: Final = pa.schema(
     [
-        pa.field("_offset", pa.int64(), nullable=False),
-        pa.field("_timestamp", pa.timestamp("ms", tz="UTC"), nullable=False),
-        pa.field("_key", pa.binary()),
-        pa.field("_headers", HEADERS_TYPE, nullable=False),
-        pa.field("value", pa.binary()),
+        ("_offset", pa.int64()),
+        ("_timestamp", pa.timestamp("ms", tz="UTC")),
+        ("_key", pa.binary()),
+        ("_headers", HEADERS_TYPE),
+        ("value", pa.binary()),
     ]
 )
 _HEADER_SIZE: Final = 61
