@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,8 @@ class Shell:
         self._jvm, self.address = client.jvm, address
 
     def attempt(self, tool: str, *arguments: str, stdin: bytes = b"") -> Ran:
-        broker = "--broker-list" if tool.endswith("VerifiableProducer") else "--bootstrap-server"
         name = tool if "." in tool else TOOLS + tool
-        return self._jvm.tool(name, broker, self.address, *arguments, stdin=stdin)
+        return self._jvm.tool(name, "--bootstrap-server", self.address, *arguments, stdin=stdin)
 
     def __call__(self, tool: str, *arguments: str, stdin: bytes = b"") -> str:
         ran = self.attempt(tool, *arguments, stdin=stdin)
@@ -217,20 +217,21 @@ def test_performance_tools_move_the_records_they_count(shell: Shell, topic: str)
     assert int(row["data.consumed.in.nMsg"]) >= 20_000
 
 
-def test_verifiable_producer_and_consumer_agree(shell: Shell, topic: str) -> None:
-    sent = [
-        json.loads(line)
-        for line in shell(
-            "VerifiableProducer", "--topic", topic, "--max-messages", "500"
-        ).splitlines()
-    ]
+def verifiable(tool: str, *arguments: str) -> list[dict[str, Any]]:
+    """Return the events one of the system-test tools printed; it ends its JVM, so it gets one."""
+    command = java_command(TOOLS + tool, *arguments)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_verifiable_producer_and_consumer_agree(cluster: str, topic: str) -> None:
+    where = ["--bootstrap-server", cluster, "--topic", topic, "--max-messages", "500"]
+    sent = verifiable("VerifiableProducer", *where)
     acknowledged = [each for each in sent if each["name"] == "producer_send_success"]
     assert [each["offset"] for each in acknowledged] == list(range(500))
-    group = ["--topic", topic, "--group-id", topic, "--max-messages", "500", "--verbose"]
-    events = [
-        json.loads(line)
-        for line in shell("VerifiableConsumer", *group, "--reset-policy", "earliest").splitlines()
-    ]
+    reading = ["--group-id", topic, "--reset-policy", "earliest", "--verbose"]
+    events = verifiable("VerifiableConsumer", *where, *reading)
     consumed = [each["value"] for each in events if each["name"] == "record_data"]
     assert consumed == [each["value"] for each in acknowledged]
     commits = [each for each in events if each["name"] == "offsets_committed"]
