@@ -57,17 +57,23 @@ class Client:
 
     def produce(self, topic: str, values: list[bytes], acks: int = -1) -> int:
         """Base offset; acks -1 is "on disk"."""
+        response = self._produce(topic, values, acks)
+        assert response.error_code == 0, response
+        return int(response.base_offset)
+
+    def try_produce(self, topic: str, values: list[bytes]) -> int:
+        """Kafka's error code."""
+        return int(self._produce(topic, values, -1).error_code)
+
+    def _produce(self, topic: str, values: list[bytes], acks: int) -> Message:
         batch = wire.encode_batch(pa.array(values, pa.binary()), now_ms=1_700_000_000_000)
         partition = Message(index=0, records=bytes(batch))
         topic_data = [Message(name=topic, partition_data=[partition])]
-        answer = self.ask(
-            0,
-            8,
-            Message(transactional_id=None, acks=acks, timeout_ms=30_000, topic_data=topic_data),
+        request = Message(
+            transactional_id=None, acks=acks, timeout_ms=30_000, topic_data=topic_data
         )
-        response = answer.responses[0].partition_responses[0]
-        assert response.error_code == 0, response
-        return int(response.base_offset)
+        answer: Message = self.ask(0, 8, request).responses[0].partition_responses[0]
+        return answer
 
     def values(self, topic: str) -> list[bytes]:
         """Everything in partition 0, in order; offsets must be 0, 1, 2, …"""

@@ -48,7 +48,7 @@ def _lock(directory: Path) -> Directory | None:
 def _metadata(path: Path) -> Iterator[Finding]:
     """SQLite's own integrity check, on a copy: opening a database replays its journal."""
     if not path.exists():
-        yield Finding(path=path, severity="warning", message="no metadata store", offset=None)
+        yield Finding(path=path, severity="warning", message="no metadata store")
         return
     with tempfile.TemporaryDirectory(prefix="mainstem-doctor-") as scratch:
         for suffix in ("", "-wal"):
@@ -66,8 +66,8 @@ def _metadata(path: Path) -> Iterator[Finding]:
             messages, topics = [str(error)], 0
     if messages == ["ok"]:
         text = f"metadata store is sound ({topics} topics)"
-        yield Finding(path=path, severity="ok", message=text, offset=None)
+        yield Finding(path=path, severity="ok", message=text)
         return
     for message in messages:
         text = f"metadata store is damaged: {message}"
-        yield Finding(path=path, severity="error", message=text, offset=None)
+        yield Finding(path=path, severity="error", message=text)

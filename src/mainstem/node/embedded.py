@@ -190,7 +190,12 @@ class _Owner:
         self._stop = asyncio.Event()
         host, port = self._listener.getsockname()[:2]
         broker: Broker = Broker(broker_config(self._config, host, port, None))
-        await broker.start(self._listener)
+        try:
+            await broker.start(self._listener)
+        except BaseException:
+            if hasattr(broker, "store"):  # what is open, so that opening again is possible
+                broker.store.close()
+            raise
         self._started.set()
         try:
             await self._stop.wait()
