@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import queue
 import sqlite3
 import threading
@@ -19,29 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mainstem.broker.sqlite_file import FORMAT, KAFKA_STORAGE_ERROR, connect, open_file, translate
 from mainstem.clock import Clock, SystemClock
-from mainstem.errors import Closed, Corrupt, Unavailable
+from mainstem.errors import Closed, Unavailable
+
+__all__ = ["FORMAT", "Store"]
 
 T = TypeVar("T")
 
-#: Version of the whole file; a newer one is refused, an older one would be migrated here.
-FORMAT = 1
-_APPLICATION_ID = 0x4D535441  # "MSTA": tells our file from any other SQLite database
-_KAFKA_STORAGE_ERROR = 56
 _BATCH_LIMIT = 4096
-_DISK_TROUBLE = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-    }
-)
-_META = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 
 
 @dataclass(slots=True)
@@ -70,9 +55,9 @@ class Store:
         self._closed = False
         self._lock = threading.Lock()
         self._reader_lock = threading.Lock()
-        self._writer = _open(self.path)
+        self._writer = open_file(self.path)
         try:
-            self._reader = _connect(self.path)
+            self._reader = connect(self.path)
         except BaseException:
             self._writer.close()
             raise
@@ -132,7 +117,9 @@ class Store:
             try:
                 return run(self._reader)
             except sqlite3.DatabaseError as error:
-                raise _translate(error, self.path) from error
+                if (translated := translate(error, self.path)) is not error:
+                    raise translated from error
+                raise
 
     def close(self) -> None:
         """Finishes what is queued, then closes the file. Idempotent."""
@@ -173,7 +160,7 @@ class Store:
         """One transaction for the whole batch; outcomes are left in its items."""
         try:
             if self._poison is not None:
-                raise Unavailable(self._poison, code=_KAFKA_STORAGE_ERROR)
+                raise Unavailable(self._poison, code=KAFKA_STORAGE_ERROR)
             self._writer.execute("BEGIN IMMEDIATE")
             for write in batch:
                 self._run_one(write)
@@ -182,7 +169,7 @@ class Store:
             self._rollback()
             known = error
             if isinstance(error, sqlite3.DatabaseError):
-                known = _translate(error, self.path)
+                known = translate(error, self.path)
                 self._poison_if_io(error)
             for write in batch:
                 write.error = write.error or known
@@ -205,7 +192,7 @@ class Store:
                 raise
             connection.execute("ROLLBACK TO one")
             database = isinstance(error, sqlite3.DatabaseError)
-            write.error = _translate(error, self.path) if database else error
+            write.error = translate(error, self.path) if database else error
         connection.execute("RELEASE one")
 
     def _poison_if_io(self, error: sqlite3.DatabaseError) -> None:
@@ -236,56 +223,6 @@ def _deliver(batch: list[_Write]) -> None:
                 continue
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
-    connection.execute("PRAGMA busy_timeout = 10000")  # somebody may be looking with sqlite3
-    return connection
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection: sqlite3.Connection | None = None
-    try:
-        path.touch(mode=0o600)  # it will hold credentials; SQLite's own default is 0644
-        connection = _connect(path)
-        _check_format(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute(_META)
-        connection.execute("COMMIT")
-    except BaseException as error:
-        if connection is not None:
-            connection.close()
-        raise _translate(error, path) from error
-    descriptor = os.open(path.parent, os.O_RDONLY)  # the file's own name must survive, too
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return connection
-
-
-def _check_format(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != _APPLICATION_ID and (application or version or tables):
-        raise Corrupt(
-            f"{path} is a SQLite database of another program (application id {application}): "
-            "choose another data directory"
-        )
-    if version > FORMAT:
-        raise Corrupt(
-            f"{path} has metadata format {version}, this Mainstem knows up to {FORMAT}: "
-            "run the newer Mainstem that wrote it"
-        )
-
-
 def _cluster_id(connection: sqlite3.Connection) -> str:
     row = connection.execute("SELECT value FROM meta WHERE key = 'cluster_id'").fetchone()
     if row is not None:
@@ -295,19 +232,3 @@ def _cluster_id(connection: sqlite3.Connection) -> str:
         fresh = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
     connection.execute("INSERT INTO meta (key, value) VALUES ('cluster_id', ?)", (fresh,))
     return fresh
-
-
-def _translate(error: BaseException, path: Path) -> BaseException:
-    """What callers see instead of SQLite's errors; mistakes in our own SQL stay as they are."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case code if code in _DISK_TROUBLE:
-            return Unavailable(
-                f"the metadata store {path} cannot be used now ({error}): check the disk",
-                code=_KAFKA_STORAGE_ERROR,
-            )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return Corrupt(
-                f"the metadata store {path} is damaged ({error}): restore it from a backup",
-                code=_KAFKA_STORAGE_ERROR,
-            )
-    return error
