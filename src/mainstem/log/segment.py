@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 from mainstem.errors import Corrupt
 from mainstem.kernels import HEADER_SIZE
@@ -18,6 +18,7 @@ _PREFIX = 12
 _WINDOW = 8192
 _FIND_WINDOW = 4096
 _REPAIR_INTERVAL = 4096
+_Found = TypeVar("_Found")
 MAX_OFFSET = 2**63 - 1
 
 
@@ -189,17 +190,33 @@ class Segment:
 
     def locate(self, offset: int) -> Placed:
         """The first batch whose last offset is at least ``offset``."""
-        start = self._loaded()[0].floor(offset - self.base_offset)
-        placed = _find(self.file(), start, self.size, offset, self.size, self.path)
-        if placed is None or (start and placed.position == start and placed.base_offset > offset):
-            raise Corrupt(f"{self.path}: offset {offset} is not where the index says; run doctor")
-        return placed
+        return self._healing(self._locate, offset)
 
     def boundary(self, start: int, limit: int) -> tuple[int, int | None]:
         """The last batch boundary in ``[start, limit]`` and the offset there.
 
         ``start`` must be a boundary. The offset is ``None`` at the end of the segment.
         """
+        return self._healing(self._boundary, start, limit)
+
+    def _healing(self, search: Callable[..., _Found], *args: int) -> _Found:
+        """Search; if the index led astray, index again and search once more."""
+        try:
+            return search(*args)
+        except Corrupt:
+            if self.pinned:
+                raise
+            self._repair_indexes()
+            return search(*args)
+
+    def _locate(self, offset: int) -> Placed:
+        start = self._loaded()[0].floor(offset - self.base_offset)
+        placed = _find(self.file(), start, self.size, offset, self.size, self.path)
+        if placed is None or (start and placed.position == start and placed.base_offset > offset):
+            raise Corrupt(f"{self.path}: offset {offset} is not where the index says; run doctor")
+        return placed
+
+    def _boundary(self, start: int, limit: int) -> tuple[int, int | None]:
         position = max(start, self._loaded()[0].floor_position(limit))
         placed = _find(self.file(), position, self.size, MAX_OFFSET, limit, self.path)
         return (placed.position, placed.base_offset) if placed else (self.size, None)
