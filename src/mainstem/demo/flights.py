@@ -62,6 +62,15 @@ def find() -> Path:
     )
 
 
+def installed() -> bool:
+    """Whether ``find`` would find it."""
+    try:
+        find()
+    except Invalid:
+        return False
+    return True
+
+
 def load(path: Path) -> pa.Table:
     """All departures by scheduled time; ``SCHEMA`` and ``_timestamp`` (ms, UTC)."""
     with _open(path) as file:

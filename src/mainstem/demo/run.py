@@ -20,7 +20,7 @@ from mainstem.demo import flights, screen
 from mainstem.demo.answers import Answers
 from mainstem.demo.node import DemoNode
 from mainstem.demo.replay import TOPIC, parse_speed, replay
-from mainstem.errors import MainstemError
+from mainstem.errors import Corrupt, MainstemError
 
 
 def run_demo(*, speed: str = "max", keep: bool = False, as_json: bool = False) -> int:
@@ -100,7 +100,7 @@ def _read_raw(stem: ms.Stem, expected: int) -> tuple[float, int]:
         rows += batch.num_rows
         size += pc.sum(pc.binary_length(batch.column("value"))).as_py() or 0
     if rows != expected:
-        raise ms.Corrupt(f"{rows} records came back at the second reading, {expected} were written")
+        raise Corrupt(f"{rows} records came back at the second reading, {expected} were written")
     return time.perf_counter() - began, size
 
 

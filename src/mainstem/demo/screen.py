@@ -150,7 +150,7 @@ def _measurements(figures: Figures) -> Table:
     table.add_row("", f"{_rate(figures.records, megabytes, figures.raw_seconds)}, as bytes")
     table.add_row(
         "On disk",
-        f"{figures.disk_bytes / 1e6:.1f} MB for {megabytes:.1f} MB of JSON (zstd, indexes included)",
+        f"{figures.disk_bytes / 1e6:.1f} MB for {megabytes:.1f} MB of JSON (zstd, with indexes)",
     )
     table.add_row("Altogether", f"{figures.seconds:.1f} s")
     return table
