@@ -82,8 +82,12 @@ class Broker:
         return self.config.advertised_host or host, self.config.advertised_port or port
 
     def durable(self, partition: Partition, done: Done) -> None:
-        """Call ``done(partition, error)`` once all appended so far is on disk."""
+        """Call ``done(error)`` once all appended so far is on disk."""
         self._durability.wait(partition, done)
+
+    def sweep_connections(self) -> None:
+        """Close what is idle or stuck now, not at the next round."""
+        self._server.sweep()
 
     def _enforce_retention(self) -> None:
         now_ms = self.clock.now_ms()

@@ -299,9 +299,9 @@ class Connection:
     def sweep(self, now: float, idle_limit: float, stall_limit: float) -> None:
         """Give back what is not needed; close what is stuck. Called every few seconds."""
         quiet = now - self.last_progress
-        if self._filled and not (self._busy or self._paused) and quiet > stall_limit:
+        if self._filled and not (self._busy or self._paused) and quiet >= stall_limit:
             self._refuse(f"half a request and nothing more for {quiet:.0f} s (request_stall_ms)")
-        elif quiet > idle_limit and not self._busy:
+        elif quiet >= idle_limit and not self.pending:
             self.close()
         elif self._buffer is not None and not self._filled and quiet > 1.0:
             self._server.give_back(len(self._buffer))

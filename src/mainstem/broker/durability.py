@@ -14,11 +14,11 @@ from mainstem.broker.statistics import Statistics
 from mainstem.errors import MainstemError
 from mainstem.log import GroupCommit, Partition
 
-Done = Callable[[Partition, MainstemError | None], None]
+Done = Callable[[MainstemError | None], None]
 
 
 class Durability:
-    """Answers ``done(partition, error)`` once all appended so far is on disk. Loop thread only."""
+    """Answers ``done(error)`` once all appended so far is on disk. Loop thread only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, statistics: Statistics) -> None:
         self._loop = loop
@@ -52,7 +52,7 @@ class Durability:
             self._syncing[partition] = []
             self._begin(partition)
         for done in answered:
-            done(partition, error)
+            done(error)
 
     @property
     def idle(self) -> bool:

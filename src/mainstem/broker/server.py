@@ -42,9 +42,7 @@ class Server:
         self._listener: socket.socket | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
 
-    def listen(
-        self, dispatch: Dispatch, listener: socket.socket | None = None
-    ) -> tuple[str, int]:
+    def listen(self, dispatch: Dispatch, listener: socket.socket | None = None) -> tuple[str, int]:
         """Bind, unless given a ``listener``, and accept; returns the address.
 
         Raises ``OSError``.
@@ -96,12 +94,16 @@ class Server:
             self.loop.add_reader(descriptor, self._accept)
 
     def _sweep(self) -> None:
+        self.sweep()
+        self._sweep_timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def sweep(self) -> None:
+        """Close what is idle or stuck, give back buffers; done every few seconds."""
         now = self.loop.time()
         idle = self.config.connections_max_idle_ms / 1000
         stall = self.config.request_stall_ms / 1000
         for connection in tuple(self._connections):
             connection.sweep(now, idle, stall)
-        self._sweep_timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def reserve(self, asking: Connection, size: int) -> bool:
         """Room for ``size`` more buffered bytes.

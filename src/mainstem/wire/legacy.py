@@ -21,7 +21,7 @@ OLD_NAMES: dict[int, frozenset[str]] = {
     9: frozenset(
         {
             "group_id", "topics", "name", "partition_indexes", "partitions", "partition_index",
-            "committed_offset", "metadata", "error_code", "committed_leader_epoch",
+            "committed_offset", "metadata", "error_code", "committed_leader_epoch", "topic_id",
         }
     ),
     10: frozenset({"key", "error_code", "error_message", "node_id", "host", "port"}),

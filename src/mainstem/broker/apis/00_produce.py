@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mainstem.broker.topics import Topic
     from mainstem.log import Partition
 
-logger = logging.getLogger("mainstem.broker")
-
 _FIRST_SERVED = 3  # 0 to 2 carry message formats that Kafka 4 has dropped (KIP-896)
 _FIRST_FLEXIBLE = 9
 _UNKNOWN_TOPIC = 3
@@ -29,6 +27,7 @@ _INVALID_RECORD = 87
 _UNKNOWN_TOPIC_ID = 100
 
 Row = tuple[int, int, int, int, int, str | None]
+_Place = tuple[str | bytes, int, "Partition"]
 Answer = list[tuple[str | bytes, list[Row]]]
 
 
@@ -47,7 +46,7 @@ def serve(
     except MessageError as error:
         raise Invalid(f"produce v{version} request cannot be read: {error}", code=42) from error
     broker = call.broker
-    synced: list[Partition] = []
+    synced: list[_Place] = []
     if acks not in (-1, 0, 1):
         answer = _refuse_all(topics, _INVALID_ACKS, f"acks={acks} is not one of -1, 0, 1")
     else:
@@ -71,7 +70,7 @@ def _append(
     start: int,
     end: int,
     acks: int,
-    synced: list[Partition],
+    synced: list[_Place],
 ) -> Row:
     try:
         topic = _find(broker, name)
@@ -89,7 +88,7 @@ def _append(
         broker.waiters.notify(partition)
     flush = partition.config.flush
     if flush == "always" or (acks == -1 and flush == "group"):
-        synced.append(partition)
+        synced.append((name, index, partition))
     return (
         index,
         0,
@@ -127,36 +126,33 @@ def _after_silent(answer: Answer) -> None:
 
 
 def _when_durable(
-    broker: Broker, version: int, correlation_id: int, answer: Answer, synced: list[Partition]
+    broker: Broker, version: int, correlation_id: int, answer: Answer, synced: list[_Place]
 ) -> asyncio.Future[list[Any]]:
     """Group commit: the answer leaves after the next fdatasync of every partition involved."""
     future: asyncio.Future[list[Any]] = broker.loop.create_future()
     waiting = len(synced)
-    failed: dict[tuple[str, int], MainstemError] = {}
+    failed: dict[tuple[str | bytes, int], MainstemError] = {}
 
-    def done(partition: Partition, error: MainstemError | None) -> None:
+    def done(place: tuple[str | bytes, int], error: MainstemError | None) -> None:
         nonlocal waiting
         waiting -= 1
         if error is not None:
-            failed[partition.topic, partition.index] = error
+            failed[place] = error
         if waiting or future.done():
             return
-        rows = answer if not failed else _with_failures(broker, answer, failed)
+        rows = answer if not failed else _with_failures(answer, failed)
         future.set_result([write_produce_response(version, correlation_id, rows)])
 
-    for partition in synced:
-        broker.durable(partition, done)
+    for name, index, partition in synced:
+        broker.durable(partition, partial(done, (name, index)))
     return future
 
 
-def _with_failures(
-    broker: Broker, answer: Answer, failed: dict[tuple[str, int], MainstemError]
-) -> Answer:
-    changed: Answer = []
-    for name, rows in answer:
-        topic = _find(broker, name).name
-        changed.append((name, [_failed_row(row, failed.get((topic, row[0]))) for row in rows]))
-    return changed
+def _with_failures(answer: Answer, failed: dict[tuple[str | bytes, int], MainstemError]) -> Answer:
+    return [
+        (name, [_failed_row(row, failed.get((name, row[0]))) for row in rows])
+        for name, rows in answer
+    ]
 
 
 def _failed_row(row: Row, error: MainstemError | None) -> Row:

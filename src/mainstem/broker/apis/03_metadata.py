@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LEADER_NOT_AVAILABLE = 5
 _UNKNOWN_TOPIC = 3
+_INVALID_TOPIC = 17
 _STORAGE_ERROR = 56
 _UNKNOWN_TOPIC_ID = 100
 _NO_OPERATIONS = -(2**31)
@@ -45,6 +46,8 @@ async def _find(broker: Broker, asked: Message, *, create: bool) -> Message:
         if topic is None:
             return _missing(asked, _UNKNOWN_TOPIC_ID)
         return _describe(broker, topic)
+    if asked.name is None:
+        return _missing(asked, _INVALID_TOPIC)
     topic = broker.topics.get(asked.name)
     if topic is None and create and broker.config.auto_create_topics:
         try:
@@ -61,7 +64,7 @@ async def _find(broker: Broker, asked: Message, *, create: bool) -> Message:
 def _missing(asked: Message, code: int) -> Message:
     return Message(
         error_code=code,
-        name=asked.name,
+        name=asked.name or "",  # null only from v12 on
         topic_id=asked.topic_id,
         is_internal=False,
         partitions=[],
