@@ -11,7 +11,8 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mainstem import wire
@@ -98,55 +99,63 @@ class Dispatcher:
         answer = handler(key)(request, call)
         if inspect.iscoroutine(answer):
             connection.hold()
-            self._later(connection, APIS[key].name, self._encode_later(header, answer), started)
+            self._later(connection, APIS[key].name, answer, started, partial(_frame, header))
             return
-        connection.send([_frame(header, answer)])
+        connection.send(_frame(header, answer))
         self._statistics.served(APIS[key].name, time.perf_counter() - started)
 
-    async def _encode_later(
-        self, header: wire.RequestHeader, answer: Awaitable[wire.Message]
-    ) -> list[Any]:
-        return [_frame(header, await answer)]
-
     def _later(
-        self, connection: Connection, api: str, answer: Awaitable[list[Any]], started: float
+        self,
+        connection: Connection,
+        api: str,
+        answer: Awaitable[Any],
+        started: float,
+        finish: Callable[[Any], list[Any]] | None = None,
     ) -> None:
+        """Answer in this request's turn, once ``answer`` is there; ``finish`` makes the frame."""
         reply = connection.reserve_reply()
+        done = partial(self._answered, connection, reply, api, started, finish)
         if isinstance(answer, asyncio.Future):
-            answer.add_done_callback(
-                lambda done: self._answered(connection, reply, api, done, started)
-            )
+            answer.add_done_callback(done)
             return
         task = asyncio.ensure_future(answer)
         connection.tasks.add(task)
-        task.add_done_callback(lambda done: self._answered(connection, reply, api, done, started))
+        task.add_done_callback(done)
 
     def _answered(
         self,
         connection: Connection,
         reply: Reply,
         api: str,
-        done: asyncio.Future[list[Any]],
         started: float,
+        finish: Callable[[Any], list[Any]] | None,
+        done: asyncio.Future[Any],
     ) -> None:
         connection.tasks.discard(done)
-        if done.cancelled() or connection.closed:
-            if not done.cancelled():
-                done.exception()  # seen: there is nobody left to tell
+        if done.cancelled():
             connection.close()
             return
-        error = done.exception()
-        if error is not None:
-            logger.error(
-                "closing the connection from %s: %s failed", connection.host, api, exc_info=error
-            )
+        error = done.exception()  # also tells asyncio that it has been seen
+        if connection.closed:
+            return
+        try:
+            if error is not None:
+                raise error
+            parts = done.result() if finish is None else finish(done.result())
+        except MainstemError as refused:
+            logger.warning("closing the connection from %s: %s", connection.host, refused)
+            connection.close()
+            return
+        except Exception:
+            logger.exception("closing the connection from %s: %s failed", connection.host, api)
             connection.close()
             return
         self._statistics.served(api, time.perf_counter() - started)
-        connection.fulfil(reply, done.result())
+        connection.fulfil(reply, parts)
         connection.release_if_held()
 
 
-def _frame(header: wire.RequestHeader, message: wire.Message) -> bytes:
-    body = wire.encode_response(header.api_key, header.api_version, message)
-    return wire.response_frame(header.api_key, header.api_version, header.correlation_id, body)
+def _frame(header: wire.RequestHeader, message: wire.Message) -> list[Any]:
+    key, version = header.api_key, header.api_version
+    body = wire.encode_response(key, version, message)
+    return [wire.response_frame(key, version, header.correlation_id, body)]
