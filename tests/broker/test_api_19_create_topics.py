@@ -76,7 +76,6 @@ def test_validation_alone_finds_the_same_mistakes(site: Site) -> None:
     assert codes(results) == {"a b": 17, "b": 40}
 
 
-@pytest.mark.parametrize("version", versions(19))
 @pytest.mark.parametrize(
     ("asked", "code", "words"),
     [
@@ -99,13 +98,14 @@ def test_validation_alone_finds_the_same_mistakes(site: Site) -> None:
     ],
 )
 def test_refusals_say_why_in_every_version(
-    site: Site, version: int, asked: Message, code: int, words: str
+    site: Site, asked: Message, code: int, words: str
 ) -> None:
-    (result,) = create(site, asked, version=version)
-    assert result.error_code == code
-    assert words in result.error_message
+    for version in versions(19):
+        (result,) = create(site, asked, version=version)
+        assert result.error_code == code
+        assert words in result.error_message
     assert site.topics.all() == []
-    assert site.broker.counters.errors[code] == 1
+    assert site.broker.counters.errors[code] == len(versions(19))
 
 
 def test_assignments_to_this_node_are_honoured(site: Site) -> None:
