@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from crc32c import crc32c
 
+from mainstem.log import Partition
 from mainstem.wire import compress
 
 
@@ -63,3 +64,12 @@ def encode_batch(
 def batch(count: int = 1, size: int = 20, **options: object) -> bytearray:
     """A batch of ``count`` records of ``size`` bytes."""
     return encode_batch([b"x" * size] * count, **options)  # type: ignore[arg-type]
+
+
+def whole(partition: Partition) -> bytes:
+    """Every byte from the log start offset on."""
+    offset, parts = partition.log_start_offset, []
+    while found := partition.read(offset, 1 << 20):
+        parts.append(found.read())
+        offset = found.next_offset
+    return b"".join(parts)

@@ -4,20 +4,12 @@ import struct
 from pathlib import Path
 
 import pytest
-from log_batches import batch, encode_batch
+from log_batches import batch, encode_batch, whole
 
 from mainstem.errors import Closed, Corrupt, Invalid, MainstemError
 from mainstem.kernels import read_batches
 from mainstem.log import Log, LogConfig, Partition
 from mainstem.testing.clock import VirtualClock
-
-
-def whole(partition: Partition) -> bytes:
-    offset, parts = partition.log_start_offset, []
-    while found := partition.read(offset, 1 << 20):
-        parts.append(found.read())
-        offset = found.next_offset
-    return b"".join(parts)
 
 
 def refusal(partition: Partition, data: bytearray) -> MainstemError:

@@ -8,7 +8,7 @@ import time
 from os import PathLike, fspath
 
 from mainstem.clock import Clock, SystemClock
-from mainstem.errors import Invalid, Unavailable
+from mainstem.errors import Closed, Invalid, Unavailable
 from mainstem.log import recovery
 from mainstem.log.config import LogConfig
 from mainstem.log.filesystem import FileSystem, RealFileSystem
@@ -148,7 +148,7 @@ class Log:
             if not partition.closed:
                 try:
                     partition.checkpoint()
-                except Unavailable:
+                except (Closed, Unavailable):
                     continue  # poisoned: whoever writes to it is told
 
     def close(self, clean: bool = True) -> None:

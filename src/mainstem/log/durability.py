@@ -25,7 +25,7 @@ class Durability:
         self._lock = lock
         self._syncing = threading.Lock()
         self._unsynced: dict[Segment, None] = {}
-        self._sealed: list[tuple[Segment, str]] = []
+        self._sealed: list[tuple[Segment, int]] = []
         self.indexes_unknown = False  # an index file's sync failed: let recovery rebuild it
         self.offset = storage.log_end_offset
         self.failure: MainstemError | None = None
@@ -35,9 +35,9 @@ class Durability:
         segment.unsynced = True
         self._unsynced[segment] = None
 
-    def rolled(self, sealed: Segment, snapshot: str) -> None:
+    def rolled(self, sealed: Segment) -> None:
         """A new segment follows ``sealed``: a new name, two index files, a snapshot."""
-        self._sealed.append((sealed, snapshot))
+        self._sealed.append((sealed, self._storage.active.base_offset))
         self._unsynced[self._storage.active] = None
 
     def poison(self, message: str) -> MainstemError:
@@ -85,15 +85,16 @@ class Durability:
         with self._syncing:
             self._advance([], self.offset)
 
-    def _advance(self, sealed: list[tuple[Segment, str]], offset: int) -> None:
+    def _advance(self, sealed: list[tuple[Segment, int]], offset: int) -> None:
         """Move the recovery point; the indexes it vouches for come first.
 
         It only saves work at the next start, so a disk that refuses here costs nothing else.
         """
         storage = self._storage
         filesystem, directory = storage.environment.filesystem, storage.directory
-        for segment, snapshot in sealed:
-            for path in (segment.stem + ".index", segment.stem + ".timeindex", snapshot):
+        for segment, end_offset in sealed:
+            stem, snapshot = segment.stem, storage.snapshot_path(end_offset)
+            for path in (stem + ".index", stem + ".timeindex", snapshot):
                 try:
                     filesystem.open(path).fdatasync()
                 except FileNotFoundError:
@@ -108,6 +109,8 @@ class Durability:
             checkpoints.write_numbers(
                 filesystem, directory, checkpoints.RECOVERY_POINT, offset=offset
             )
+            storage.recovery_point = offset
+            if sealed:
+                storage.remove_snapshots(before=sealed[-1][1])
         except OSError:
             return
-        storage.recovery_point = offset

@@ -214,7 +214,7 @@ class Partition:
                 f"{self.name}: no new segment could be made: {error}; free some space and retry",
                 code=KAFKA_STORAGE_ERROR,
             ) from error
-        self._durability.rolled(sealed, self._storage.snapshot_path(segment.base_offset))
+        self._durability.rolled(sealed)
         return segment
 
     def _remove_marker(self) -> None:
@@ -249,9 +249,12 @@ class Partition:
                 self._durability.poison(f"a failed write could not be undone: {second}")
             raise failure from error
 
-    def _writable(self) -> None:
+    def _usable(self) -> None:
         if self._closed:
             raise Closed(f"{self.name} is closed")
+
+    def _writable(self) -> None:
+        self._usable()
         if self._durability.failure is not None:
             raise self._durability.failure
 
@@ -270,8 +273,7 @@ class Partition:
         over ``max_bytes``. Raises ``Invalid`` (OFFSET_OUT_OF_RANGE) and ``Corrupt``.
         """
         with self._lock:
-            if self._closed:
-                raise Closed(f"{self.name} is closed")
+            self._usable()
             limit = self._storage.log_end_offset
             if up_to is not None and up_to < limit:
                 limit = up_to
@@ -330,11 +332,16 @@ class Partition:
             return count
 
     def sync(self) -> None:
-        """Make everything appended so far durable; blocks. See :class:`Durability`."""
+        """Make everything appended so far durable; blocks, so meant for a thread of its own.
+
+        Raises ``Unavailable`` and poisons the partition if the disk refuses.
+        """
+        self._usable()
         self._durability.sync()
 
     def checkpoint(self) -> None:
         """Sync, and let a recovery begin from here; blocks."""
+        self._usable()
         self._durability.checkpoint()
 
     def close(self, *, clean: bool = True) -> None:
@@ -362,8 +369,8 @@ class Partition:
             return
         storage.active.save_indexes()
         storage.active.sync_indexes()
-        storage.remove_snapshots(keep=1)
         storage.snapshot(sync=True)
+        storage.remove_snapshots(before=storage.log_end_offset)
         checkpoints.write_numbers(
             self._filesystem,
             storage.directory,

@@ -89,12 +89,13 @@ class Storage:
     def snapshot_path(self, offset: int) -> str:
         return f"{self.directory}/{offset:020d}{SUFFIX}"
 
-    def remove_snapshots(self, *, keep: int) -> None:
-        """Unlink all but the ``keep`` newest producer snapshots."""
+    def remove_snapshots(self, *, before: int) -> None:
+        """Unlink producer snapshots below offset ``before``, whose own is durable."""
         filesystem = self.environment.filesystem
-        offsets = snapshot_offsets(filesystem.listdir(self.directory))
-        for offset in offsets[: len(offsets) - keep]:
-            filesystem.unlink(self.snapshot_path(offset))
+        for offset in snapshot_offsets(filesystem.listdir(self.directory)):
+            if offset < before:
+                with contextlib.suppress(FileNotFoundError):
+                    filesystem.unlink(self.snapshot_path(offset))
 
     def remove_first(self, count: int) -> None:
         """Drop the oldest segments and unlink their files. Readers' slices stay valid."""
