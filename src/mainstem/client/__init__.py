@@ -1,1 +1,62 @@
-"""Being built."""
+"""Any Kafka cluster from Python, in Arrow: append, read, administer.
+
+Everything here belongs to one asyncio event loop; the plain, blocking face is ``mainstem.face``.
+"""
+
+from __future__ import annotations
+
+from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
+from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Written
+from mainstem.client.cluster import ClientConfig, Cluster, parse_addresses
+from mainstem.client.columns import unknown_column
+from mainstem.client.connection import Connection
+from mainstem.client.fetcher import Fetcher, Position
+from mainstem.client.formats import Format, Raw
+from mainstem.client.groups import (
+    GroupDescription,
+    GroupListing,
+    GroupMember,
+    GroupOffset,
+    Groups,
+)
+from mainstem.client.json_format import Json
+from mainstem.client.kafka_errors import error_for, is_retriable
+from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
+from mainstem.client.producer import Producer
+from mainstem.client.reader import Reader
+
+__all__ = [
+    "Acks",
+    "Admin",
+    "AppendOptions",
+    "Appended",
+    "Appender",
+    "ClientConfig",
+    "Cluster",
+    "Connection",
+    "Fetcher",
+    "Format",
+    "GroupDescription",
+    "GroupListing",
+    "GroupMember",
+    "GroupOffset",
+    "Groups",
+    "Json",
+    "PartitionDescription",
+    "Point",
+    "Points",
+    "Position",
+    "Producer",
+    "Raw",
+    "Reader",
+    "Setting",
+    "TopicDescription",
+    "Written",
+    "bounds",
+    "error_for",
+    "is_retriable",
+    "list_offsets",
+    "parse_addresses",
+    "resolve",
+    "unknown_column",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from mainstem.client.cluster import Cluster
@@ -119,7 +120,7 @@ class Appender:
             )
         )
         for partition, rows in split(columns, partitions, self._turn, self._topic):
-            for data in await run(lambda rows=rows: self._encode(rows, options)):
+            for data in await run(partial(self._encode, rows, options)):
                 sent.add(
                     partition,
                     await self._producer.submit(

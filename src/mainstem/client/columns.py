@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,7 +62,7 @@ def slices(data: Any) -> Iterator[Any]:
             yield batch.slice(start, step)
 
 
-def _batches(data: Any) -> Iterable[Any]:
+def _batches(data: Any) -> Any:
     try:
         if isinstance(data, pa.RecordBatch):
             return [data]
@@ -86,7 +86,7 @@ def _batches(data: Any) -> Iterable[Any]:
     )
 
 
-def _from_stream(data: Any) -> Iterable[Any]:
+def _from_stream(data: Any) -> Any:
     if pa.types.is_struct(pa.field(data.type).type) if hasattr(data, "type") else False:
         return [pa.RecordBatch.from_struct_array(chunk) for chunk in data.chunks]
     if isinstance(data, pa.ChunkedArray):
@@ -94,7 +94,7 @@ def _from_stream(data: Any) -> Iterable[Any]:
     return pa.RecordBatchReader.from_stream(data)
 
 
-def _from_rows(rows: list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+def _from_rows(rows: list[Any] | tuple[Any, ...]) -> Any:
     if all(isinstance(row, bytes | str | None) for row in rows):
         plain = [row.encode() if isinstance(row, str) else row for row in rows]
         return [pa.record_batch({"value": pa.array(plain, pa.binary())})]
@@ -109,11 +109,11 @@ def _from_rows(rows: list[Any] | tuple[Any, ...]) -> Iterable[Any]:
 
 def record_columns(
     batch: Any,
-    format: Format,
+    payload_format: Format,
     *,
     key: str | None,
     timestamp: str | None,
-    partition: int | None,  # noqa: A002
+    partition: int | None,
 ) -> Columns:
     """The parts of each record. Raises ``Invalid`` naming a column that is missing or mistyped.
 
@@ -134,7 +134,7 @@ def record_columns(
         target = _partition_ids(batch.column(PARTITION))
     return Columns(
         rows=batch.num_rows,
-        value=format.encode(payload, used=frozenset({key, timestamp} - {None})),
+        value=payload_format.encode(payload, used=frozenset(filter(None, (key, timestamp)))),
         key=None if key_column is None else _key(key_column, key or KEY),
         timestamp=timestamp_column,
         headers=_named(batch, None, HEADERS),

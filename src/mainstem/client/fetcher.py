@@ -47,7 +47,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Whole record batches as they came; records before ``start`` or from ``end`` on are not meant."""
+    """Record batches as they came; only records from ``start`` to before ``end`` are meant."""
 
     topic: str
     partition: int
@@ -116,9 +116,9 @@ class Fetcher:
 
     def _route(self) -> None:
         """Have every partition's leader looked up, and one task per leader."""
-        if self._router is None or self._router.done():
-            if any(position.leader is None for position in self._active):
-                self._router = self._start(self._find_leaders())
+        idle = self._router is None or self._router.done()
+        if idle and any(position.leader is None for position in self._active):
+            self._router = self._start(self._find_leaders())
         for node in {p.leader for p in self._active if p.leader is not None}:
             task = self._tasks.get(node)
             if task is None or task.done():

@@ -88,8 +88,8 @@ async def bounds(
         list_offsets(cluster, topic, dict.fromkeys(partitions, LATEST)),
     )
     return (
-        {index: found.offset for index, found in first.items()},
-        {index: found.offset for index, found in last.items()},
+        {index: first[index].offset for index in partitions},
+        {index: last[index].offset for index in partitions},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -56,6 +57,23 @@ def _rows_below(offsets: Any, end: int) -> int:
     return low
 
 
+def cut(pieces: list[Piece], rows: int) -> tuple[list[Piece], list[Piece]]:
+    """The first ``rows`` rows, and the rest."""
+    head: list[Piece] = []
+    for index, (topic, partition, records) in enumerate(map(_parts, pieces)):
+        if rows < records.num_rows:
+            if rows:
+                head.append(Piece(topic, partition, records.slice(0, rows)))
+            return head, [Piece(topic, partition, records.slice(rows)), *pieces[index + 1 :]]
+        head.append(pieces[index])
+        rows -= records.num_rows
+    return head, []
+
+
+def _parts(piece: Piece) -> tuple[str, int, Any]:
+    return piece.topic, piece.partition, piece.records
+
+
 def assemble(pieces: list[Piece], decode_payload: Decode, batch_rows: int) -> list[Any]:
     """One ``pa.RecordBatch`` of all columns per ``batch_rows`` rows, pieces joined."""
     records = (
@@ -106,18 +124,19 @@ class Reader:
     def __init__(
         self,
         fetcher: Fetcher,
-        format: Format,
+        payload: Format,
         *,
         batch_rows: int,
-        max_wait: float,  # noqa: A002
+        max_wait: float,
     ) -> None:
         self._fetcher = fetcher
-        self._decode = format.decoder()
+        self._decode = payload.decoder()
         self._batch_rows = batch_rows
         self._max_wait = max_wait
         self._ready: asyncio.Queue[Any] = asyncio.Queue(_AHEAD)
         self._task: asyncio.Task[None] | None = None
         self._over = False
+        self._ended = False
 
     async def next(self) -> Any:
         """A ``pa.RecordBatch``, or ``None`` at the end. Raises what fetching or decoding raised."""
@@ -141,24 +160,30 @@ class Reader:
         await self._fetcher.close()
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        pieces: list[Piece] = []
         try:
-            while pieces := await self._gather():
-                loop = asyncio.get_running_loop()
-                work = (assemble, pieces, self._decode, self._batch_rows)
-                for batch in await loop.run_in_executor(None, *work):
-                    await self._ready.put(batch)
+            while pieces or not self._ended:
+                whole = await self._gather(pieces)
+                rows = sum(piece.records.num_rows for piece in pieces)
+                # A remainder goes to the front of the next batch while there is more to come.
+                ready, pieces = cut(pieces, rows - rows % self._batch_rows if whole else rows)
+                if ready:
+                    work = partial(assemble, ready, self._decode, self._batch_rows)
+                    for batch in await loop.run_in_executor(None, work):
+                        await self._ready.put(batch)
             await self._ready.put(None)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             await self._ready.put(error)
 
-    async def _gather(self) -> list[Piece]:
-        """Decoded pieces for about one batch; none at the end."""
+    async def _gather(self, pieces: list[Piece]) -> bool:
+        """Add decoded pieces for about one batch; whether they are enough for a whole one."""
         loop = asyncio.get_running_loop()
-        pieces: list[Piece] = []
-        rows = size = 0
-        until: float | None = None
+        rows = sum(piece.records.num_rows for piece in pieces)
+        size = sum(piece.records.nbytes for piece in pieces)
+        until = loop.time() + self._max_wait if pieces else None
         while rows < self._batch_rows and size < _MERGE_BYTES:
             chunk = self._fetcher.take()
             if chunk is None and pieces:
@@ -166,13 +191,14 @@ class Reader:
                 chunk = await self._wait_for_more(until - loop.time())
             elif chunk is None:
                 chunk = await self._fetcher.next()
+                self._ended = chunk is None
             if chunk is None:
-                break
+                return False
             found = await loop.run_in_executor(None, decode, chunk)
             pieces += found
             rows += sum(piece.records.num_rows for piece in found)
             size += sum(piece.records.nbytes for piece in found)
-        return pieces
+        return bool(rows >= self._batch_rows)
 
     async def _wait_for_more(self, seconds: float) -> Fetched | None:
         if seconds <= 0:

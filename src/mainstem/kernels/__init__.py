@@ -18,6 +18,7 @@ try:
     )
     from mainstem.kernels.columns import BinaryColumn, Memory
     from mainstem.kernels.hashing import murmur2, partitions_of
+    from mainstem.kernels.json_rows import JsonColumn, json_rows
     from mainstem.kernels.produce import (
         MessageError,
         read_produce_request,
@@ -26,6 +27,8 @@ try:
     from mainstem.kernels.record_reader import HeaderColumns, RecordColumns, decode_records
     from mainstem.kernels.record_writer import HeaderColumn, encode_records, seal
 except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subprocess by the tests
+    if not (error.name or "").startswith("mainstem.kernels."):
+        raise  # a dependency is missing, not a kernel
     raise ImportError(
         f"Mainstem's compiled kernels are missing ({error.name}): install a wheel, or build them "
         "with `pip install .` on a machine with a C compiler"
@@ -38,11 +41,13 @@ __all__ = [
     "BinaryColumn",
     "HeaderColumn",
     "HeaderColumns",
+    "JsonColumn",
     "Memory",
     "MessageError",
     "RecordColumns",
     "decode_records",
     "encode_records",
+    "json_rows",
     "message_decoder",
     "murmur2",
     "partitions_of",

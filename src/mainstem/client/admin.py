@@ -1,0 +1,266 @@
+"""Topics of a cluster: create, change, describe and delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainstem.client.cluster import Cluster, raise_for
+from mainstem.client.metadata import TopicMetadata
+from mainstem.client.offsets import bounds
+from mainstem.client.retry import Deadline
+from mainstem.errors import Invalid, Unavailable
+from mainstem.wire import Message
+
+_CREATE_TOPICS, _DELETE_TOPICS, _DELETE_RECORDS = 19, 20, 21
+_DESCRIBE_CONFIGS, _CREATE_PARTITIONS, _INCREMENTAL_ALTER_CONFIGS = 32, 37, 44
+_TOPIC_RESOURCE = 2
+_SET, _RESET = 0, 1
+_UNKNOWN_TOPIC, _NOT_CONTROLLER, _EXISTS = 3, 41, 36
+_SOURCES = {
+    1: "topic", 2: "broker", 3: "brokers", 4: "broker file", 5: "default", 6: "logger",
+    7: "client metrics", 8: "group",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One configuration entry; ``source`` says where the value comes from, as ``"topic"``."""
+
+    name: str
+    value: str | None
+    source: str
+    read_only: bool = False
+    documentation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionDescription:
+    """A partition and its range of offsets; ``end`` is the one after the last record."""
+
+    index: int
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic, its partitions, and its settings that are not defaults."""
+
+    name: str
+    id: str | None
+    internal: bool
+    partitions: tuple[PartitionDescription, ...]
+    settings: tuple[Setting, ...] = field(default=())
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets its partitions span: records, where none was compacted away."""
+        return sum(part.end - part.start for part in self.partitions)
+
+
+class Admin:
+    """Administration of topics. Belongs to the client's event loop."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def _on_controller(self, api_key: int, message: Message, deadline: Deadline) -> Message:
+        nodes = self._cluster.metadata
+        node = nodes.controller if nodes.controller in nodes.nodes else None
+        return await self._cluster.call(api_key, message, deadline, node=node)
+
+    async def _change(self, api_key: int, message: Message, subject: str, items: str) -> Message:
+        """Send a change to the controller until one takes it; its one result, checked."""
+
+        async def attempt(deadline: Deadline) -> Message:
+            answer = await self._on_controller(api_key, message, deadline)
+            (result,) = getattr(answer, items)
+            code = int(result.error_code)
+            if code == _NOT_CONTROLLER:
+                await self._cluster.refresh([], deadline)
+            raise_for(code, subject, getattr(result, "error_message", None))
+            return result  # type: ignore[no-any-return]  # messages are dynamic
+
+        return await self._cluster.retrying(attempt)
+
+    # --- topics ------------------------------------------------------------------------------
+
+    async def topics(self, *, internal: bool = False) -> list[str]:
+        """Names of all topics, sorted; the cluster's own only with ``internal``."""
+        return [topic.name for topic in await self._all() if internal or not topic.internal]
+
+    async def _all(self) -> list[TopicMetadata]:
+        async def attempt(deadline: Deadline) -> None:
+            await self._cluster.refresh(None, deadline)
+
+        await self._cluster.retrying(attempt)
+        return [topic for _, topic in sorted(self._cluster.metadata.topics.items())]
+
+    async def create(
+        self,
+        name: str,
+        partitions: int | None,
+        config: Mapping[str, Any] | None,
+        *,
+        exist_ok: bool = False,
+    ) -> None:
+        """Create a topic and wait until it can be used; the broker's defaults for ``None``.
+
+        Raises ``Conflict`` when it exists (unless ``exist_ok``), ``Invalid`` for a bad name,
+        number or setting.
+        """
+        if partitions is not None and partitions < 1:
+            raise Invalid(f"a topic cannot have {partitions} partitions: give 1 or more", code=37)
+        configs = [Message(name=key, value=text(value)) for key, value in (config or {}).items()]
+        topic = Message(
+            name=name,
+            num_partitions=-1 if partitions is None else partitions,
+            replication_factor=-1,
+            assignments=[],
+            configs=configs,
+        )
+        message = Message(topics=[topic], timeout_ms=30_000, validate_only=False)
+        try:
+            await self._change(_CREATE_TOPICS, message, f"create topic {name!r}", "topics")
+        except Exception as error:
+            if not (exist_ok and getattr(error, "code", None) == _EXISTS):
+                raise
+
+        async def usable(deadline: Deadline) -> None:
+            errors = await self._cluster.refresh([name], deadline)
+            if name in errors:  # the broker asked has not heard of it yet
+                raise Unavailable(str(errors[name]), code=errors[name].code)
+            for part in self._cluster.metadata.topics[name].partitions:
+                await self._cluster.leader(name, part.index, deadline)
+
+        await self._cluster.retrying(usable)
+
+    async def delete(self, name: str) -> None:
+        """Delete a topic and its records. Raises ``Invalid`` with the nearest name if unknown."""
+        known = await self._known(name)
+        topic = Message(name=name, topic_id=None)
+        if (await self._version(_DELETE_TOPICS)) >= 6:
+            topic = Message(name=None, topic_id=known.id) if known.id else topic
+        message = Message(topics=[topic], timeout_ms=30_000)
+        await self._change(_DELETE_TOPICS, message, f"delete topic {name!r}", "responses")
+        self._cluster.metadata.topics.pop(name, None)
+        self._cluster.forget(name)
+
+    async def _version(self, api_key: int) -> int:
+        return (await self._cluster.connection()).version(api_key)
+
+    async def _known(self, name: str) -> TopicMetadata:
+        return await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
+
+    async def describe(self, name: str) -> TopicDescription:
+        """Partitions, leaders, offsets and settings of a topic."""
+        topic = await self._known(name)
+        led = [part.index for part in topic.partitions if part.leader >= 0]
+        first, last = await bounds(self._cluster, name, led)
+        partitions = tuple(
+            PartitionDescription(
+                part.index,
+                part.leader,
+                part.replicas,
+                part.in_sync,
+                first.get(part.index, -1),
+                last.get(part.index, -1),
+            )
+            for part in topic.partitions
+        )
+        settings = tuple(s for s in await self.settings(name) if s.source == "topic")
+        identity = None if topic.id is None else str(topic.id)
+        return TopicDescription(name, identity, topic.internal, partitions, settings)
+
+    async def add_partitions(self, name: str, total: int) -> None:
+        """Grow a topic to ``total`` partitions; keys may map elsewhere afterwards."""
+        await self._known(name)
+        topic = Message(name=name, count=total, assignments=None)
+        message = Message(topics=[topic], timeout_ms=30_000, validate_only=False)
+        await self._change(
+            _CREATE_PARTITIONS, message, f"set topic {name!r} to {total} partitions", "results"
+        )
+
+        async def grown(deadline: Deadline) -> None:
+            if len((await self._cluster.topic(name, deadline, fresh=True)).partitions) < total:
+                raise Unavailable(f"topic {name!r} has not got its new partitions yet: retry")
+
+        await self._cluster.retrying(grown)
+
+    # --- settings and records ----------------------------------------------------------------
+
+    async def settings(self, name: str) -> list[Setting]:
+        """All settings of a topic, sorted by name."""
+        message = Message(
+            resources=[
+                Message(resource_type=_TOPIC_RESOURCE, resource_name=name, configuration_keys=None)
+            ],
+            include_synonyms=False,
+            include_documentation=True,
+        )
+        result = await self._change(
+            _DESCRIBE_CONFIGS, message, f"settings of topic {name!r}", "results"
+        )
+        return sorted(
+            (
+                Setting(
+                    entry.name,
+                    entry.value,
+                    _SOURCES.get(int(entry.config_source), "unknown"),
+                    bool(entry.read_only),
+                    entry.documentation,
+                )
+                for entry in result.configs
+            ),
+            key=lambda setting: setting.name,
+        )
+
+    async def alter(self, name: str, config: Mapping[str, Any]) -> None:
+        """Set a topic's settings; ``None`` puts one back to its default (KIP-339)."""
+        await self._known(name)
+        configs = [
+            Message(
+                name=key,
+                config_operation=_RESET if value is None else _SET,
+                value=None if value is None else text(value),
+            )
+            for key, value in config.items()
+        ]
+        resource = Message(resource_type=_TOPIC_RESOURCE, resource_name=name, configs=configs)
+        message = Message(resources=[resource], validate_only=False)
+        await self._change(
+            _INCREMENTAL_ALTER_CONFIGS, message, f"change topic {name!r}", "responses"
+        )
+
+    async def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
+        """Drop the records before these offsets; the partitions' first offsets afterwards."""
+        found: dict[int, int] = {}
+        for partition, offset in before.items():
+
+            async def attempt(
+                deadline: Deadline, partition: int = partition, offset: int = offset
+            ) -> int:
+                leader = (await self._cluster.leader(name, partition, deadline)).leader
+                part = Message(partition_index=partition, offset=offset)
+                message = Message(topics=[Message(name=name, partitions=[part])], timeout_ms=30_000)
+                answer = await self._cluster.call(_DELETE_RECORDS, message, deadline, node=leader)
+                (result,) = answer.topics[0].partitions
+                raise_for(int(result.error_code), f"drop records of {name!r} {partition}")
+                return int(result.low_watermark)
+
+            found[partition] = await self._cluster.retrying(attempt)
+        return found
+
+
+def text(value: Any) -> str:
+    """A setting's value as Kafka writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value)

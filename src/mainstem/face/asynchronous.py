@@ -1,0 +1,336 @@
+"""The face for asyncio. ``blocking`` has the same names for everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import difflib
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from mainstem.client import (
+    Acks,
+    Admin,
+    Appended,
+    Appender,
+    AppendOptions,
+    ClientConfig,
+    Cluster,
+    Fetcher,
+    Format,
+    GroupDescription,
+    GroupListing,
+    Groups,
+    Points,
+    Position,
+    Producer,
+    Raw,
+    Reader,
+    Setting,
+    TopicDescription,
+    bounds,
+    parse_addresses,
+    resolve,
+)
+from mainstem.errors import Invalid
+
+_BATCH_ROWS = 65_536
+
+
+class Embedded(Protocol):
+    """A broker in this process, or joined: what ``mainstem.node`` gives."""
+
+    @property
+    def address(self) -> str: ...
+    def close(self) -> None: ...
+
+
+async def aconnect(address: str, **options: Any) -> AsyncStem:
+    """Connect to any Kafka cluster, ``"host:port"`` or several with commas.
+
+    ``options`` are the fields of ``mainstem.client.ClientConfig``. Raises ``Unavailable`` when
+    no broker answers, ``Invalid`` for a bad address or option.
+    """
+    cluster = Cluster(parse_addresses(address), _config(options))
+    try:
+        await cluster.start()
+    except BaseException:
+        await cluster.close()
+        raise
+    return AsyncStem(cluster, None)
+
+
+async def aopen(
+    path: str | os.PathLike[str],
+    *,
+    broker: dict[str, Any] | None = None,
+    log: dict[str, Any] | None = None,
+    **options: Any,
+) -> AsyncStem:
+    """Open a data directory: a broker starts in this process, or the running one is joined.
+
+    ``broker`` and ``log`` are settings of the broker where it starts here, ``options`` those of
+    ``aconnect``.
+    """
+    from mainstem.node import open_embedded
+
+    _config(options)
+    embedded = await asyncio.to_thread(open_embedded, path, broker=broker, log=log)
+    try:
+        stem = await aconnect(embedded.address, **options)
+    except BaseException:
+        await asyncio.to_thread(embedded.close)
+        raise
+    return AsyncStem(stem.cluster, embedded)
+
+
+def _config(options: dict[str, Any]) -> ClientConfig:
+    known = [field.name for field in dataclasses.fields(ClientConfig)]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise Invalid(f"there is no client option {name!r}: {hint}")
+    return ClientConfig(**options)
+
+
+class AsyncTopic:
+    """A topic of a stem, see ``AsyncStem.topic``. Calls may run side by side on its loop."""
+
+    def __init__(self, stem: AsyncStem, name: str) -> None:
+        self.name = name
+        self._stem = stem
+        self._appender = Appender(stem.cluster, stem.producer, name)
+
+    def __repr__(self) -> str:
+        return f"AsyncTopic({self.name!r})"
+
+    async def append(
+        self,
+        table: Any,
+        *,
+        key: str | None = None,
+        timestamp: str | None = None,
+        partition: int | None = None,
+        format: Format | None = None,  # noqa: A002 - the word users expect
+        acks: Acks = "all",
+        compression: str | None = None,
+        batch_bytes: int = 1_000_000,
+    ) -> Appended:
+        """Write all rows; returns when they are acknowledged. See ``Topic.append``."""
+        options = AppendOptions(
+            key=key,
+            timestamp=timestamp,
+            partition=partition,
+            format=Raw() if format is None else format,
+            acks=acks,
+            compression=compression,
+            batch_bytes=batch_bytes,
+        )
+        return await self._appender.append(table, options)
+
+    async def offsets(self) -> tuple[dict[int, int], dict[int, int]]:
+        """By partition, the first offset and the one after the last."""
+        cluster = self._stem.cluster
+        topic = await cluster.topic(self.name, cluster.deadline(), fresh=True)
+        return await bounds(cluster, self.name, [part.index for part in topic.partitions])
+
+    async def reader(
+        self,
+        start: Points = "earliest",
+        *,
+        end: Points | None = None,
+        follow: bool = False,
+        partitions: Sequence[int] | None = None,
+        format: Format | None = None,  # noqa: A002
+        batch_rows: int = _BATCH_ROWS,
+        max_wait: float = 0.0,
+    ) -> Reader:
+        """What ``read`` iterates over: ``next()`` gives a batch or ``None``; close it."""
+        if batch_rows < 1:
+            raise Invalid(f"batch_rows={batch_rows} is not valid: give 1 or more")
+        cluster = self._stem.cluster
+        first, last = await self.offsets()
+        chosen = first.keys() if partitions is None else partitions
+        for partition in set(chosen) - first.keys():
+            raise Invalid(
+                f"topic {self.name!r} has no partition {partition}: it has {len(first)}, from 0 "
+                f"to {len(first) - 1}",
+                code=3,
+            )
+        first = {index: first[index] for index in chosen}
+        last = {index: last[index] for index in chosen}
+        begin = await resolve(cluster, self.name, start, first, last, what="start")
+        stop: dict[int, int] = {}
+        if end is not None or not follow:
+            stop = await resolve(cluster, self.name, end or "latest", first, last, what="end")
+        positions = [
+            Position(self.name, index, offset, stop.get(index, None if follow else offset))
+            for index, offset in begin.items()
+        ]
+        fetcher = Fetcher(cluster, positions)
+        reader = Reader(fetcher, format or Raw(), batch_rows=batch_rows, max_wait=max_wait)
+        self._stem.readers.add(reader)
+        return reader
+
+    async def read(self, start: Points = "earliest", **options: Any) -> AsyncIterator[Any]:
+        """Batches of the topic as ``pyarrow.RecordBatch``. See ``Topic.read``."""
+        reader = await self.reader(start, **options)
+        try:
+            while (batch := await reader.next()) is not None:
+                yield batch
+        finally:
+            await reader.close()
+
+    async def describe(self) -> TopicDescription:
+        """Partitions, offsets and settings."""
+        return await self._stem.describe_topic(self.name)
+
+
+class AsyncStem:
+    """A connection to one log: an embedded broker or any Kafka cluster.
+
+    Made by ``aopen`` and ``aconnect``; belongs to the event loop it was made on; closed with
+    ``close`` or as an async context manager. Afterwards everything raises ``Closed``.
+    """
+
+    def __init__(self, cluster: Cluster, embedded: Embedded | None) -> None:
+        self.cluster = cluster
+        self.producer = Producer(cluster)
+        self.readers: WeakSet[Reader] = WeakSet()
+        self._embedded = embedded
+        self._admin = Admin(cluster)
+        self._groups = Groups(cluster)
+
+    @property
+    def address(self) -> str:
+        """Where any Kafka client reaches the same log, ``host:port``."""
+        return self.cluster.name
+
+    async def close(self) -> None:
+        """Close the connections and, where it runs here, the broker. May be called twice."""
+        embedded, self._embedded = self._embedded, None
+        for reader in list(self.readers):
+            await reader.close()
+        await self.producer.close()
+        await self.cluster.close()
+        if embedded is not None:
+            await asyncio.to_thread(embedded.close)
+
+    async def __aenter__(self) -> AsyncStem:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # --- topics ------------------------------------------------------------------------------
+
+    async def topic(
+        self,
+        name: str,
+        partitions: int | None = None,
+        *,
+        create: bool = False,
+        config: Mapping[str, Any] | None = None,
+    ) -> AsyncTopic:
+        """A topic by name. See ``Stem.topic``."""
+        if create:
+            await self._admin.create(name, partitions, config, exist_ok=True)
+        elif partitions is not None or config is not None:
+            raise Invalid("partitions and config are for a new topic: add create=True")
+        else:
+            await self.cluster.topic(name, self.cluster.deadline())
+        return AsyncTopic(self, name)
+
+    async def topics(self, *, internal: bool = False) -> list[str]:
+        """Names of all topics, sorted."""
+        return await self._admin.topics(internal=internal)
+
+    async def create_topic(
+        self,
+        name: str,
+        partitions: int | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+    ) -> AsyncTopic:
+        """A new topic. Raises ``Conflict`` where it exists."""
+        await self._admin.create(name, partitions, config)
+        return AsyncTopic(self, name)
+
+    async def delete_topic(self, name: str) -> None:
+        """Delete a topic with all its records."""
+        await self._admin.delete(name)
+
+    async def describe_topic(self, name: str) -> TopicDescription:
+        """Partitions, offsets and settings of a topic."""
+        return await self._admin.describe(name)
+
+    async def topic_settings(self, name: str) -> list[Setting]:
+        """All settings of a topic, with where each value comes from."""
+        return await self._admin.settings(name)
+
+    async def alter_topic(
+        self,
+        name: str,
+        *,
+        partitions: int | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add partitions and change settings; a setting of ``None`` goes back to its default."""
+        if config:
+            await self._admin.alter(name, config)
+        if partitions is not None:
+            await self._admin.add_partitions(name, partitions)
+
+    async def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
+        """Drop records before these offsets by partition; the first offsets left."""
+        return await self._admin.delete_records(name, before)
+
+    # --- groups ------------------------------------------------------------------------------
+
+    async def groups(self) -> list[GroupListing]:
+        """All consumer groups."""
+        return await self._groups.list()
+
+    async def describe_group(self, group: str) -> GroupDescription:
+        """Members, committed offsets and lag of a group."""
+        return await self._groups.describe(group)
+
+    async def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """A group's committed offsets by topic and partition; empty for an unknown group."""
+        return await self._groups.committed(group)
+
+    async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Set offsets of a group that has no members. Raises ``Conflict`` where it has."""
+        await self._groups.commit(group, offsets)
+
+    async def require_idle(self, group: str) -> None:
+        """Raise ``Conflict`` if the group has running members."""
+        await self._groups.require_idle(group)
+
+    async def reset_group(
+        self, group: str, topic: str, to: Points, *, dry_run: bool = False
+    ) -> dict[int, tuple[int | None, int]]:
+        """Move a group in one topic: (committed before, new) by partition.
+
+        With ``dry_run`` nothing changes. Raises ``Conflict`` while the group has members.
+        """
+        await self._groups.require_idle(group)
+        first, last = await AsyncTopic(self, topic).offsets()
+        new = await resolve(self.cluster, topic, to, first, last, what="to")
+        old = await self._groups.committed(group)
+        if not dry_run:
+            await self._groups.commit(group, {(topic, index): at for index, at in new.items()})
+        return {index: (old.get((topic, index)), at) for index, at in sorted(new.items())}
+
+    async def delete_group(self, group: str) -> None:
+        """Forget a group and its offsets. Raises ``Conflict`` while it has members."""
+        await self._groups.delete(group)

@@ -1,0 +1,351 @@
+"""The face for plain Python: the same names as ``asynchronous``, each call waits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from mainstem.client import (
+    Acks,
+    Appended,
+    Format,
+    GroupDescription,
+    GroupListing,
+    Points,
+    Reader,
+    Setting,
+    TopicDescription,
+)
+from mainstem.errors import Closed
+from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
+from mainstem.face.loop import later, run
+
+
+def connect(address: str, **options: Any) -> Stem:
+    """Connect to any Kafka cluster, ``"host:port"`` or several with commas.
+
+    ``options`` are the fields of ``mainstem.client.ClientConfig`` (times in seconds). Raises
+    ``Unavailable`` when no broker answers, ``Invalid`` for a bad address or option.
+    """
+    return Stem(run(aconnect(address, **options)))
+
+
+def open(  # noqa: A001 - reads as ms.open
+    path: str | os.PathLike[str],
+    *,
+    broker: dict[str, Any] | None = None,
+    log: dict[str, Any] | None = None,
+    **options: Any,
+) -> Stem:
+    """Open a data directory: a broker starts in this process, or the running one is joined.
+
+    ``broker`` and ``log`` are settings of the broker where it starts here (fields of
+    ``BrokerConfig`` and ``LogConfig``), ``options`` those of ``connect``. Raises ``Corrupt``,
+    ``Invalid``, or ``Unavailable`` when the directory's owner does not answer.
+    """
+    return Stem(run(aopen(path, broker=broker, log=log, **options)))
+
+
+class Batches(Iterator[Any]):
+    """Batches of a topic, one ``pyarrow.RecordBatch`` a step; a context manager.
+
+    One thread at a time. ``close`` (or the end, or dropping it) stops the reading ahead.
+    """
+
+    def __init__(self, stem: Stem, reader: Reader) -> None:
+        self._stem = stem
+        self._reader: Reader | None = reader
+        self._pid = os.getpid()
+
+    def __next__(self) -> Any:
+        if self._reader is None:
+            raise StopIteration
+        self._stem.check()
+        try:
+            batch = run(self._reader.next())
+        except Exception:
+            self.close()
+            raise
+        if batch is None:
+            self.close()
+            raise StopIteration
+        return batch
+
+    def close(self) -> None:
+        """Stop; the iteration is over. May be called twice."""
+        reader, self._reader = self._reader, None
+        if reader is not None and self._pid == os.getpid():
+            run(reader.close())
+
+    def __del__(self) -> None:
+        if self._reader is not None and self._pid == os.getpid():
+            later(self._reader.close())
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Topic:
+    """A topic of a stem, see ``Stem.topic``. Thread-safe."""
+
+    def __init__(self, stem: Stem, topic: AsyncTopic) -> None:
+        self.name = topic.name
+        self._stem = stem
+        self._topic = topic
+
+    def __repr__(self) -> str:
+        return f"Topic({self.name!r})"
+
+    def append(
+        self,
+        table: Any,
+        *,
+        key: str | None = None,
+        timestamp: str | None = None,
+        partition: int | None = None,
+        format: Format | None = None,  # noqa: A002 - the word users expect
+        acks: Acks = "all",
+        compression: str | None = None,
+        batch_bytes: int = 1_000_000,
+    ) -> Appended:
+        """Write all rows, return where they went once they are acknowledged.
+
+        ``table`` is anything with the Arrow C data or stream interface, a dict of columns, a
+        list of dicts, or a list of bytes. Columns ``_key``, ``_timestamp``, ``_headers`` and
+        ``_partition`` are used where present; ``key`` and ``timestamp`` name other columns for
+        it. The rest is the payload as ``format`` writes it: ``Raw()`` (default) takes the
+        column ``value``, ``Json()`` all of them.
+
+        Rows with a key go where Kafka's own clients put them (murmur2), rows without one to the
+        partitions in turn; ``partition`` sends all to one. ``acks`` is ``"all"`` (on disk;
+        retries never duplicate), ``1`` (taken by the leader) or ``0`` (not answered).
+        ``compression`` is ``None``, ``"gzip"``, ``"snappy"``, ``"lz4"`` or ``"zstd"``;
+        ``batch_bytes`` the size of a record batch before it.
+
+        Raises ``Invalid`` for columns or arguments, ``Unavailable`` when the time is over: its
+        message says how many rows were written.
+        """
+        self._stem.check()
+        return run(
+            self._topic.append(
+                table,
+                key=key,
+                timestamp=timestamp,
+                partition=partition,
+                format=format,
+                acks=acks,
+                compression=compression,
+                batch_bytes=batch_bytes,
+            )
+        )
+
+    def read(
+        self,
+        start: Points = "earliest",
+        *,
+        end: Points | None = None,
+        follow: bool = False,
+        partitions: Sequence[int] | None = None,
+        format: Format | None = None,  # noqa: A002
+        batch_rows: int = 65_536,
+        max_wait: float = 0.0,
+    ) -> Batches:
+        """Iterate over the records as ``pyarrow.RecordBatch``, in order per partition.
+
+        ``start`` and ``end`` (not included) are ``"earliest"``, ``"latest"``, an offset, a
+        ``datetime`` with a zone (the first record at or after it), or a dict of these by
+        partition. Without ``end`` it stops at what was the end when it began, or never with
+        ``follow``. Columns: ``_topic``, ``_partition``, ``_offset``, ``_timestamp``, ``_key``,
+        ``_headers``, then ``value`` (binary), or those of ``format``.
+
+        Reads ahead in bounded memory. A batch has at most ``batch_rows`` rows; fewer when no
+        more have arrived within ``max_wait`` seconds. Raises ``Invalid`` for a place outside
+        the topic, ``Corrupt`` for damaged records, naming the offset.
+        """
+        self._stem.check()
+        reader = run(
+            self._topic.reader(
+                start,
+                end=end,
+                follow=follow,
+                partitions=partitions,
+                format=format,
+                batch_rows=batch_rows,
+                max_wait=max_wait,
+            )
+        )
+        return Batches(self._stem, reader)
+
+    def offsets(self) -> tuple[dict[int, int], dict[int, int]]:
+        """By partition, the first offset and the one after the last."""
+        self._stem.check()
+        return run(self._topic.offsets())
+
+    def describe(self) -> TopicDescription:
+        """Partitions, offsets and settings."""
+        self._stem.check()
+        return run(self._topic.describe())
+
+
+class Stem:
+    """A connection to one log: an embedded broker or any Kafka cluster.
+
+    Made by ``mainstem.open`` and ``mainstem.connect``; thread-safe; closed with ``close`` or as
+    a context manager. Afterwards, and in a forked child, everything raises ``Closed``.
+    """
+
+    def __init__(self, stem: AsyncStem) -> None:
+        self._stem = stem
+        self._pid = os.getpid()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"Stem({self._stem.address!r})"
+
+    def check(self) -> None:
+        """Raise ``Closed`` if the stem was closed, or opened before a fork."""
+        if self._pid != os.getpid():
+            raise Closed("this stem was opened before a fork: open it again in this process")
+        if self._closed:
+            raise Closed(f"the stem of {self._stem.address} is closed: open it again")
+
+    @property
+    def address(self) -> str:
+        """Where any Kafka client reaches the same log, ``host:port``."""
+        self.check()
+        return self._stem.address
+
+    def close(self) -> None:
+        """Close the connections and, where it runs here, the broker. May be called twice."""
+        if not self._closed and self._pid == os.getpid():
+            self._closed = True
+            run(self._stem.close())
+
+    def __enter__(self) -> Stem:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- topics ------------------------------------------------------------------------------
+
+    def topic(
+        self,
+        name: str,
+        partitions: int | None = None,
+        *,
+        create: bool = False,
+        config: Mapping[str, Any] | None = None,
+    ) -> Topic:
+        """A topic by name. Raises ``Invalid`` with the nearest name where there is none.
+
+        With ``create`` it is made where missing, with ``partitions`` and ``config`` (Kafka's
+        topic settings) or the broker's defaults; one that exists is used as it is.
+        """
+        self.check()
+        found = run(self._stem.topic(name, partitions, create=create, config=config))
+        return Topic(self, found)
+
+    def topics(self, *, internal: bool = False) -> list[str]:
+        """Names of all topics, sorted."""
+        self.check()
+        return run(self._stem.topics(internal=internal))
+
+    def create_topic(
+        self,
+        name: str,
+        partitions: int | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+    ) -> Topic:
+        """A new topic. Raises ``Conflict`` where it exists."""
+        self.check()
+        return Topic(self, run(self._stem.create_topic(name, partitions, config=config)))
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic with all its records."""
+        self.check()
+        run(self._stem.delete_topic(name))
+
+    def describe_topic(self, name: str) -> TopicDescription:
+        """Partitions, offsets and settings of a topic."""
+        self.check()
+        return run(self._stem.describe_topic(name))
+
+    def topic_settings(self, name: str) -> list[Setting]:
+        """All settings of a topic, with where each value comes from."""
+        self.check()
+        return run(self._stem.topic_settings(name))
+
+    def alter_topic(
+        self,
+        name: str,
+        *,
+        partitions: int | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add partitions and change settings; a setting of ``None`` goes back to its default."""
+        self.check()
+        run(self._stem.alter_topic(name, partitions=partitions, config=config))
+
+    def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
+        """Drop records before these offsets by partition; the first offsets left."""
+        self.check()
+        return run(self._stem.delete_records(name, before))
+
+    # --- groups ------------------------------------------------------------------------------
+
+    def groups(self) -> list[GroupListing]:
+        """All consumer groups."""
+        self.check()
+        return run(self._stem.groups())
+
+    def describe_group(self, group: str) -> GroupDescription:
+        """Members, committed offsets and lag of a group."""
+        self.check()
+        return run(self._stem.describe_group(group))
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """A group's committed offsets by topic and partition; empty for an unknown group."""
+        self.check()
+        return run(self._stem.committed(group))
+
+    def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Set offsets of a group that has no members. Raises ``Conflict`` where it has."""
+        self.check()
+        run(self._stem.commit(group, offsets))
+
+    def require_idle(self, group: str) -> None:
+        """Raise ``Conflict`` if the group has running members."""
+        self.check()
+        run(self._stem.require_idle(group))
+
+    def reset_group(
+        self, group: str, topic: str, to: Points, *, dry_run: bool = False
+    ) -> dict[int, tuple[int | None, int]]:
+        """Move a group in one topic: (committed before, new) by partition.
+
+        With ``dry_run`` nothing changes. Raises ``Conflict`` while the group has members.
+        """
+        self.check()
+        return run(self._stem.reset_group(group, topic, to, dry_run=dry_run))
+
+    def delete_group(self, group: str) -> None:
+        """Forget a group and its offsets. Raises ``Conflict`` while it has members."""
+        self.check()
+        run(self._stem.delete_group(group))

@@ -1,0 +1,21 @@
+from typing import final
+
+from typing_extensions import Buffer
+
+from mainstem.kernels.columns import BinaryColumn, Memory
+
+@final
+class JsonColumn:
+    length: int
+    @staticmethod
+    def text(prefix: bytes, column: BinaryColumn) -> JsonColumn: ...
+    @staticmethod
+    def literal(prefix: bytes, column: BinaryColumn) -> JsonColumn: ...
+    @staticmethod
+    def decimal(prefix: bytes, column: BinaryColumn) -> JsonColumn: ...
+    @staticmethod
+    def integer(
+        prefix: bytes, values: Buffer | None, validity: Buffer | None, first: int, length: int
+    ) -> JsonColumn: ...
+
+def json_rows(columns: list[JsonColumn], rows: int) -> tuple[Memory, Memory]: ...
