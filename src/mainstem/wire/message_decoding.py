@@ -46,6 +46,7 @@ _CODES = {
 _ERRORS: dict[int, Any] = {int(code): code for code in schema.ErrorCode}
 
 
+@cache
 def program(api_key: int, version: int, kind: schema.Kind) -> kernel.Program:
     """The program that decodes one message of one version into the newest version's fields."""
     return _compile(schema.load(api_key, version, kind), schema.newest(api_key, kind))[0]

@@ -8,6 +8,7 @@ are left out. Where old versions are *shaped* differently, ``legacy`` translates
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import Any
 
 from mainstem.errors import Invalid
@@ -49,6 +50,7 @@ def encode_response(api_key: int, version: int, message: Message) -> bytes:
     return _encode(api_key, version, "response", message)
 
 
+@cache
 def is_flexible(api_key: int, version: int) -> bool:
     """Whether this version uses compact strings and tagged fields (KIP-482)."""
     return bool(schema.load(api_key, version, "request").__flexible__)

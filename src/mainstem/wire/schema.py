@@ -39,6 +39,7 @@ def api_name(api_key: int) -> str:
     return api_key_map[api_key]
 
 
+@cache
 def api_versions(api_key: int) -> tuple[int, int]:
     """Lowest and highest version known of an API."""
     versions = schema_name_map[api_key_map[api_key]]
