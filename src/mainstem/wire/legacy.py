@@ -90,6 +90,9 @@ def _fetch_response_up(message: Message) -> Message:
         for topic in group.topics:
             topic.__dict__.setdefault("name", None)
     if "topics" in message.__dict__:
+        for topic in message.topics:
+            for partition in topic.partitions:
+                partition.__dict__.setdefault("committed_leader_epoch", -1)
         message.groups = [
             Message(
                 group_id=None,

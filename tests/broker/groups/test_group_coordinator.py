@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from mainstem.broker.groups import coordinator
 from mainstem.errors import Unavailable
 from reference.group_site import Site

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from group_harness import REBALANCE_MS, SESSION_MS, Harness, subscription
+
 from mainstem.broker.groups import joining
 from mainstem.broker.groups.effects import State, Timer
 
@@ -59,7 +60,7 @@ def test_promised_id_expires(group):
 def test_promised_id_that_never_comes_back_does_not_block_a_rebalance(group):
     first = group.stable(1)[0]
     group.join(client="ghost")
-    second, call = group.enter()
+    _second, call = group.enter()
     rejoined = group.join(first)
     assert call in group.parked
     group.advance(SESSION_MS)
@@ -91,7 +92,7 @@ def test_join_without_a_protocol_is_refused(group, kind, protocols):
 def test_protocol_is_chosen_by_votes_among_those_all_support(group):
     first, _ = group.enter(protocols={"a": b"", "b": b"", "c": b""})
     second, _ = group.enter(protocols={"c": b"", "b": b""})
-    third, call = group.enter(protocols={"d": b"", "b": b"", "c": b""})
+    _third, call = group.enter(protocols={"d": b"", "b": b"", "c": b""})
     group.join(second, protocols={"c": b"", "b": b""})
     group.join(first, protocols={"a": b"", "c": b"", "b": b""})
     assert group.answers[call].protocol_name == "c"
@@ -212,7 +213,7 @@ def test_another_leader_is_elected_when_the_leader_does_not_rejoin(group):
 
 
 def test_rebalance_waits_for_the_longest_rebalance_timeout(group):
-    first, second = group.stable(2, session_ms=600_000)
+    _first, second = group.stable(2, session_ms=600_000)
     group.join(second, session_ms=600_000, protocols={"range": subscription("u")})
     group.advance(REBALANCE_MS - 1)
     assert group.group.state == State.PREPARING

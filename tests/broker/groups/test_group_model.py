@@ -14,6 +14,7 @@ from group_harness import Harness, subscription
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from mainstem.broker.groups.effects import State
 from mainstem.broker.groups.joining import NEW_MEMBER_JOIN_TIMEOUT_MS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from reference.group_site import Site
 
 DAY = 86_400.0
@@ -75,7 +76,9 @@ def test_offsets_of_a_topic_made_anew_are_not_those_of_the_old_one(site):
         # As if the broker had stopped between the topic's deletion and that of its offsets.
         other = b"\1" * 16
         await site.broker.store.write(
-            lambda connection: connection.execute("UPDATE consumer_offsets SET topic_id = ?", [other])
+            lambda connection: connection.execute(
+                "UPDATE consumer_offsets SET topic_id = ?", [other]
+            )
         )
 
     site.run(before)

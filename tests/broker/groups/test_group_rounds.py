@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from group_harness import REBALANCE_MS, SESSION_MS, Harness, subscription
+
 from mainstem.broker.groups import machine
 from mainstem.broker.groups.effects import State, Timer
 
@@ -85,7 +86,7 @@ def test_assignments_for_strangers_are_ignored(group):
 
 
 def test_sync_in_a_stable_group_returns_the_assignment(group):
-    first, second = group.stable(2)
+    _first, second = group.stable(2)
     assert group.answers[group.sync(second)].assignment == second.encode()
 
 

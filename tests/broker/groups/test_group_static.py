@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from group_harness import SESSION_MS, Harness, subscription
+
 from mainstem.broker.groups.effects import State
 
 
