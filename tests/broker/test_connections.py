@@ -8,6 +8,8 @@ import resource
 import select
 import socket
 import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -220,3 +222,33 @@ def test_a_client_that_resets_its_connection_is_forgotten(broker):
         rude.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert_serves(broker)
     assert broker.call(lambda: broker.broker.counters.connections) <= 1
+
+
+IDLERS = """
+import socket, sys
+host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+held = [socket.create_connection((host, port)) for _ in range(count)]
+print("connected", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_ten_thousand_idle_connections_do_not_slow_the_others(broker):
+    host, _, port = broker.address.rpartition(":")
+    before = resident_bytes()
+    idlers = subprocess.Popen(
+        [sys.executable, "-c", IDLERS, host, port, "10000"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with idlers:
+        assert idlers.stdout.readline() == "connected\n"
+        with connect(broker) as healthy:
+            create(healthy, "t")
+            for offset in range(200):
+                assert produce(healthy, "t", batch(b"x")).base_offset == offset
+            assert broker.call(lambda: broker.broker.counters.connections) == 10_001
+        assert resident_bytes() - before < 10_000 * 8 * KIBIBYTE
+        idlers.communicate()
