@@ -243,6 +243,6 @@ def _corrupt(place: str, value: bytes, reason: str) -> Corrupt:
     text = value[:_SNIPPET].decode("utf-8", "replace")
     more = "…" if len(value) > _SNIPPET else ""
     return Corrupt(
-        f"{place}: {reason} ({text!r}{more}); read it with format=Raw(), or start behind it",
+        f"{place}: {reason} ({text!r}{more})",
         code=_INVALID_RECORD,
     )

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mainstem.client.fetcher import Fetched, Fetcher
 from mainstem.client.formats import Decode, Format
-from mainstem.errors import MainstemError
+from mainstem.errors import Corrupt, MainstemError
 from mainstem.wire import decode_batches
 
 _AHEAD = 2
@@ -96,7 +96,11 @@ def assemble(pieces: list[Piece], decode_payload: Decode, batch_rows: int) -> li
 
         columns = {"_topic": origin, "_partition": partitions}
         columns |= {name: part.column(name) for name in _HEAD}
-        columns |= decode_payload(part.column("value"), where)
+        try:
+            columns |= decode_payload(part.column("value"), where)
+        except Corrupt as error:
+            advice = "read it with format=Raw(), or start behind it"
+            raise Corrupt(f"{error}: {advice}", code=error.code) from error
         batches.append(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
     return batches
 

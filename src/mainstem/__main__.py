@@ -1,0 +1,5 @@
+"""``python -m mainstem``."""
+
+from mainstem.cli import main
+
+main()

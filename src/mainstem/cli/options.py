@@ -1,0 +1,59 @@
+"""Options that several commands share, and what users may write in them."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mainstem.client import Point
+    from mainstem.face import Stem
+
+Brokers = Annotated[
+    str,
+    typer.Option(
+        "--brokers",
+        envvar="MAINSTEM_BROKERS",
+        metavar="HOST:PORT",
+        help="Where the cluster is; several with commas.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+BROKERS = "127.0.0.1:9092"
+PLACES = "earliest|latest|OFFSET|TIME"
+
+
+def connect(brokers: str) -> Stem:
+    """The cluster at ``--brokers``."""
+    from mainstem.face import connect as open_stem
+
+    return open_stem(brokers)
+
+
+def place(text: str, option: str) -> Point:
+    """``earliest``, ``latest``, an offset, or an ISO 8601 time (local where it has no zone)."""
+    if text in {"earliest", "latest"}:
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        return datetime.datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a place: write earliest, latest, an offset, or a time such as "
+            f"2026-01-31T12:00:00Z",
+            param_hint=option,
+        ) from None
+
+
+def settings(pairs: list[str] | None, option: str = "--config") -> dict[str, str | None]:
+    """``k=v`` pairs; an empty value means "back to the default"."""
+    found: dict[str, str | None] = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint=option)
+        found[name.strip()] = value.strip() or None
+    return found
