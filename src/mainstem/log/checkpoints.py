@@ -33,7 +33,7 @@ def decode_numbers(data: bytes, path: str) -> dict[str, int]:
     body, _, checksum = data.rpartition(b"crc32c ")
     if checksum != b"%08x\n" % crc32c(body):
         raise Corrupt(f"{path} fails its CRC-32C check; run `mainstem doctor`", code=56)
-    version, *lines = body.decode().splitlines()
+    version, *lines = body.decode().rstrip("\n").split("\n")
     if version != _VERSION:
         raise Corrupt(
             f"{path} has format version {version}; this Mainstem reads {_VERSION}", code=56

@@ -77,9 +77,11 @@ class LeaderEpochs:
 
 def parse_epochs(data: bytes, path: str) -> list[tuple[int, int]]:
     try:
-        version, count, *lines = data.decode("ascii").splitlines()
-        entries = [(int(epoch), int(offset)) for epoch, offset in map(str.split, lines)]
-        if version != "0" or int(count) != len(entries):
+        version, count, *lines, rest = data.decode("ascii").split("\n")
+        entries = [
+            (int(epoch), int(offset)) for epoch, offset in (line.split(" ") for line in lines)
+        ]
+        if rest or version != "0" or int(count) != len(entries):
             raise ValueError("wrong version or count")
         for before, after in zip([(-1, -1), *entries], entries, strict=False):
             if after[0] <= before[0] or after[1] <= before[1]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+
 from mainstem.errors import Unavailable
 from mainstem.log import checkpoints
 from mainstem.log.config import LogConfig
@@ -13,17 +16,12 @@ _KAFKA_STORAGE_ERROR = 56
 def expired_segments(storage: Storage, config: LogConfig, now_ms: int) -> int:
     """How many of the oldest segments break a limit; all of them only by age."""
     if "delete" not in config.cleanup_policy:
-        return _before_start(storage)
+        return storage.wholly_before(storage.log_start_offset)
     return max(
-        _before_start(storage), _too_old(storage, config, now_ms), _too_many(storage, config)
+        storage.wholly_before(storage.log_start_offset),
+        _too_old(storage, config, now_ms),
+        _too_many(storage, config),
     )
-
-
-def _before_start(storage: Storage) -> int:
-    count = 0
-    while count + 1 < len(storage.bases) and storage.bases[count + 1] <= storage.log_start_offset:
-        count += 1
-    return count
 
 
 def _too_old(storage: Storage, config: LogConfig, now_ms: int) -> int:
@@ -59,15 +57,29 @@ def advance_start(storage: Storage, offset: int) -> None:
     filesystem, directory = storage.environment.filesystem, storage.directory
     try:
         if offset > storage.log_start_offset:
-            checkpoints.write_numbers(
-                filesystem, directory, checkpoints.LOG_START_OFFSET, offset=offset
-            )
+            _write_start(storage, offset)
             storage.log_start_offset = offset
             if storage.epochs.truncate_start(offset):
                 storage.epochs.save(filesystem, directory)
-        storage.remove_first(_before_start(storage))
+        storage.remove_first(storage.wholly_before(storage.log_start_offset))
     except OSError as error:
         raise Unavailable(
             f"{storage.name}: records before offset {offset} could not be deleted: {error}",
             code=_KAFKA_STORAGE_ERROR,
         ) from error
+
+
+def _write_start(storage: Storage, offset: int) -> None:
+    filesystem, directory = storage.environment.filesystem, storage.directory
+    name = checkpoints.LOG_START_OFFSET
+    try:
+        checkpoints.write_numbers(filesystem, directory, name, offset=offset)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # Not even room for this: what is about to go has indexes, which can be had again.
+        for segment in storage.segments[: storage.wholly_before(offset)]:
+            for suffix in (".index", ".timeindex"):
+                with contextlib.suppress(FileNotFoundError):
+                    filesystem.unlink(segment.stem + suffix)
+        checkpoints.write_numbers(filesystem, directory, name, offset=offset)

@@ -255,37 +255,44 @@ class Segment:
         if not self.pinned:
             self.index = self.times = None
 
-    def load_indexes(self) -> None:
+    def load_indexes(self) -> tuple[OffsetIndex, TimeIndex]:
         """Read both index files; raises ``IndexFileError`` or ``OSError`` if they are unfit."""
         read = self._filesystem
-        self.index = OffsetIndex.from_bytes(read_file(read, self.stem + ".index"), self.size)
-        self.times = TimeIndex.from_bytes(read_file(read, self.stem + ".timeindex"))
+        index = OffsetIndex.from_bytes(read_file(read, self.stem + ".index"), self.size)
+        times = TimeIndex.from_bytes(read_file(read, self.stem + ".timeindex"))
+        self.index, self.times = index, times
+        return index, times
 
     def rebuild_indexes(self, interval: int) -> None:
-        """Index again from the batches' headers."""
-        batches, pinned = self.batches(), self.pinned
+        """Index again from the batches' headers; leaves them pinned."""
+        size, batches = self.size, self.batches()
         self.activate()
-        self.pinned = pinned
-        for placed in batches:
-            self.note(placed.size, placed.last_offset, placed.max_timestamp, interval)
+        try:
+            for placed in batches:
+                self.note(placed.size, placed.last_offset, placed.max_timestamp, interval)
+        except Corrupt:
+            self.size, self.index, self.times, self._largest = size, None, None, None
+            raise
 
-    def _repair_indexes(self) -> None:
-        self.rebuild_indexes(_REPAIR_INTERVAL)
-        with contextlib.suppress(OSError):  # they serve from memory; the next load tries again
-            directory, _, name = self.stem.rpartition("/")
-            for suffix, data in self._index_files():
-                replace_file(self._filesystem, directory, name + suffix, data)
+    def _repair_indexes(self) -> tuple[OffsetIndex, TimeIndex]:
+        """Rebuild a sealed segment's index files."""
+        try:
+            self.rebuild_indexes(_REPAIR_INTERVAL)
+            with contextlib.suppress(OSError):  # they serve from memory; the next load retries
+                directory, _, name = self.stem.rpartition("/")
+                for suffix, data in self._index_files():
+                    replace_file(self._filesystem, directory, name + suffix, data)
+            return self._loaded()
+        finally:
+            self.pinned = False
 
     def _loaded(self) -> tuple[OffsetIndex, TimeIndex]:
         index, times = self.index, self.times
-        if index is None or times is None:
+        if index is None or times is None:  # another thread may drop them again at any moment
             try:
-                self.load_indexes()
+                index, times = self.load_indexes()
             except (IndexFileError, FileNotFoundError):
-                self._repair_indexes()
-            index, times = self.index, self.times
-            assert index is not None
-            assert times is not None
+                index, times = self._repair_indexes()
             if self.handle is None:
                 self._handles.open(self)  # the cache lets go of indexes with the handle
         return index, times

@@ -59,6 +59,10 @@ class Storage:
         """Which segment ``offset`` falls in; the first for anything before it."""
         return max(0, bisect_right(self.bases, offset) - 1)
 
+    def wholly_before(self, offset: int) -> int:
+        """How many of the oldest segments end at or before ``offset``; never the active one."""
+        return max(0, bisect_right(self.bases, offset) - 1)
+
     def end_of(self, slot: int) -> int:
         """The offset after the last one of segment ``slot``."""
         return self.bases[slot + 1] if slot + 1 < len(self.bases) else self.log_end_offset
