@@ -4,16 +4,15 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, P
 from libc.stdlib cimport free, malloc
 
 cdef enum:
-    _SMALLEST_SHIFT = 16  # blocks from 64 KiB ...
+    _SMALLEST_SHIFT = 12  # blocks from 4 KiB ...
     _LARGEST_SHIFT = 24   # ... to 16 MiB are kept for the next batch
     _CLASSES = (_LARGEST_SHIFT - _SMALLEST_SHIFT) * 4 + 1
-    _PER_CLASS = 8
     _POOL_LIMIT = 1 << 25
 
 # Fresh memory costs a page fault for every 4 KiB, three times what decoding into it costs, and
-# the C library returns blocks of this size to the system at once. All access is under the GIL.
-cdef uint8_t* _pool[_CLASSES][_PER_CLASS]
-cdef int _pooled[_CLASSES]
+# the C library returns freed blocks to the system at once. Free blocks of a class form a list,
+# each beginning with the address of the next. All access is under the GIL.
+cdef void* _pool[_CLASSES]
 cdef Py_ssize_t _pool_bytes = 0
 
 
@@ -36,15 +35,16 @@ cdef uint8_t* _take(Py_ssize_t* capacity) except NULL:
     global _pool_bytes
     cdef Py_ssize_t size = capacity[0]
     cdef int kind = _class_of(capacity)
-    cdef uint8_t* block
-    if kind >= 0 and _pooled[kind] > 0:
-        _pooled[kind] -= 1
+    cdef void* block
+    if kind >= 0 and _pool[kind] != NULL:
+        block = _pool[kind]
+        _pool[kind] = (<void**>block)[0]
         _pool_bytes -= capacity[0]
-        return _pool[kind][_pooled[kind]]
-    block = <uint8_t*>malloc(capacity[0] + SLACK)
+        return <uint8_t*>block
+    block = malloc(capacity[0] + SLACK)
     if block == NULL:
         raise MemoryError(f"no memory for {size} bytes")
-    return block
+    return <uint8_t*>block
 
 
 cdef void _give(uint8_t* block, Py_ssize_t capacity) noexcept:
@@ -52,9 +52,9 @@ cdef void _give(uint8_t* block, Py_ssize_t capacity) noexcept:
     cdef int kind = _class_of(&capacity)
     if block == NULL:
         return
-    if kind >= 0 and _pooled[kind] < _PER_CLASS and _pool_bytes + capacity <= _POOL_LIMIT:
-        _pool[kind][_pooled[kind]] = block
-        _pooled[kind] += 1
+    if kind >= 0 and _pool_bytes + capacity <= _POOL_LIMIT:
+        (<void**>block)[0] = _pool[kind]
+        _pool[kind] = block
         _pool_bytes += capacity
     else:
         free(block)

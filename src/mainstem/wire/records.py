@@ -38,6 +38,10 @@ SCHEMA: Final = pa.schema(
         ("value", pa.binary()),
     ]
 )
+_TIMESTAMP: Final = pa.timestamp("ms", tz="UTC")
+_INT64: Final = pa.int64()
+_BINARY: Final = pa.binary()
+_NO_HEADERS: Final = pa.array([], HEADERS_TYPE.value_type)
 _HEADER_SIZE: Final = 61
 _CORRUPT_MESSAGE: Final = 2
 _MESSAGE_TOO_LARGE: Final = 10
@@ -125,8 +129,8 @@ def _record_batch(columns: RecordColumns) -> pa.RecordBatch:
     count = columns.count
     build = pa.Array.from_buffers
     arrays = [
-        build(SCHEMA.field(0).type, count, [None, pa.py_buffer(columns.offsets)], 0),
-        build(SCHEMA.field(1).type, count, [None, pa.py_buffer(columns.timestamps)], 0),
+        build(_INT64, count, [None, pa.py_buffer(columns.offsets)], 0),
+        build(_TIMESTAMP, count, [None, pa.py_buffer(columns.timestamps)], 0),
         _binary_array(
             columns.key_offsets, columns.keys, columns.key_validity, columns.key_nulls, count
         ),
@@ -145,14 +149,13 @@ def _record_batch(columns: RecordColumns) -> pa.RecordBatch:
 def _binary_array(offsets: Buffer, data: Buffer, validity: Buffer, nulls: int, count: int) -> Any:
     bitmap = pa.py_buffer(validity) if nulls else None
     buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.binary(), count, buffers, nulls)
+    return pa.Array.from_buffers(_BINARY, count, buffers, nulls)
 
 
 def _headers_array(headers: HeaderColumns | None, count: int) -> Any:
     if headers is None:
-        nothing = pa.array([], HEADERS_TYPE.value_type)
         zeros = pa.py_buffer(bytes(4 * (count + 1)))
-        return pa.Array.from_buffers(HEADERS_TYPE, count, [None, zeros], 0, children=[nothing])
+        return pa.Array.from_buffers(HEADERS_TYPE, count, [None, zeros], 0, children=[_NO_HEADERS])
     total = headers.count
     buffers = [None, pa.py_buffer(headers.key_offsets), pa.py_buffer(headers.keys)]
     keys = pa.Array.from_buffers(pa.string(), total, buffers, 0)
