@@ -14,7 +14,7 @@ from importlib import import_module
 from interop.corpus import Placed, Record
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 class Refused(Exception):  # noqa: N818 # said by the broker, not gone wrong here
@@ -30,7 +30,7 @@ class Member(ABC):
 
     @abstractmethod
     def poll(self) -> list[Placed]:
-        """Wait at most about 0.2 s for records; take part in rebalances."""
+        """Wait at most about 0.1 s for records; take part in rebalances."""
 
     @abstractmethod
     def assignment(self) -> set[int]:
@@ -163,7 +163,7 @@ def load(name: str, address: str) -> Client:
 def until(condition: Callable[[], object], what: Callable[[], object] | str) -> None:
     """Call ``condition`` until it is true; its own polling is the only waiting.
 
-    Raises TimeoutError with ``what`` after 30 seconds.
+    Raises TimeoutError with ``what`` after TIMEOUT seconds.
     """
     deadline = time.monotonic() + TIMEOUT
     while not condition():

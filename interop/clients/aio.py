@@ -39,7 +39,7 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:
-            return self.begin(work).result(TIMEOUT * 2)
+            return self.begin(work).result(TIMEOUT)
         except errors.KafkaError as error:
             raise Refused(getattr(error, "errno", None) or -1, repr(error)) from error
 
@@ -55,18 +55,18 @@ def _placed(message: Any) -> Placed:
 
 
 class GroupMember(Member):
-    """Joins in the background: start() waits for an assignment, which needs others' polls."""
+    """Joins and polls in the background: both wait for rebalances, which need others' polls."""
 
     def __init__(self, loop: Loop, consumer: aiokafka.AIOKafkaConsumer, topic: str) -> None:
         self._loop, self._consumer, self._topic = loop, consumer, topic
-        self._started = loop.begin(consumer.start())
+        self._pending: Future[Any] = loop.begin(consumer.start())
 
     def poll(self) -> list[Placed]:
-        if not self._started.done():
-            wait([self._started], 0.2)
+        wait([self._pending], 0.1)
+        if not self._pending.done():
             return []
-        self._started.result()
-        found = self._loop.run(self._consumer.getmany(timeout_ms=200))
+        found = self._pending.result() or {}
+        self._pending = self._loop.begin(self._consumer.getmany(timeout_ms=100))
         return [_placed(message) for messages in found.values() for message in messages]
 
     def assignment(self) -> set[int]:

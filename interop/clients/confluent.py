@@ -32,7 +32,7 @@ class GroupMember(Member):
 
     def poll(self) -> list[Placed]:
         records = []
-        for message in self._consumer.consume(500, 0.2):
+        for message in self._consumer.consume(500, 0.1):
             error = message.error()
             if error is not None:
                 raise _refused(error)

@@ -46,7 +46,7 @@ class GroupMember(Member):
         consumer.subscribe([topic])
 
     def poll(self) -> list[Placed]:
-        found = _asked(lambda: self._consumer.poll(200))
+        found = _asked(lambda: self._consumer.poll(100))
         return [_placed(message) for messages in found.values() for message in messages]
 
     def assignment(self) -> set[int]:

@@ -80,7 +80,7 @@ class GroupMember(Member):
                 self._errors += piece
 
     def poll(self) -> list[Placed]:
-        self._take(0.2)
+        self._take(0.1)
         found, self._output = parse(self._output)
         return found
 
@@ -121,7 +121,7 @@ class Adapter(Client):
             ["kcat", "-b", self.address, *arguments],
             input=stdin,
             capture_output=True,
-            timeout=TIMEOUT * 2,
+            timeout=TIMEOUT,
             check=False,
         )
         if done.returncode != 0:

@@ -156,7 +156,7 @@ final class Records {
 
     private static Object poll(JsonNode request) {
         List<ObjectNode> found = new ArrayList<>();
-        member(request).poll(Duration.ofMillis(200)).forEach(each -> found.add(placed(each)));
+        member(request).poll(Duration.ofMillis(100)).forEach(each -> found.add(placed(each)));
         return found;
     }
 
