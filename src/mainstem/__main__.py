@@ -1,5 +1,8 @@
-"""``python -m mainstem``."""
+"""``python -m mainstem``: the command line without its script on the path."""
+
+from __future__ import annotations
 
 from mainstem.cli import main
 
-main()
+if __name__ == "__main__":
+    main()
