@@ -182,15 +182,18 @@ def error_for(code: int, subject: str, reason: str | None = None) -> MainstemErr
     """The exception for a Kafka error code; it is returned, not raised.
 
     ``subject`` says what was being done to what (``"append to 'flights' partition 2"``),
-    ``reason`` is the broker's own text where it gave one. The advice is always ours.
+    ``reason`` is the broker's own text where it gave one. The advice is ours, unless that text
+    goes on after a colon, as advice does.
     """
     known = TABLE.get(code)
     if known is None:
         text = reason or "an error this version of Mainstem does not know"
         return Invalid(f"{subject}: {text} (code {code})", code=code)
     kind, meaning, advice = known
-    text = (reason or "").strip().rstrip(".") or meaning
-    return kind(f"{subject}: {text}; {advice} ({_name(code)})", code=code)
+    text = (reason or "").strip().rstrip(".")
+    if ": " not in text:
+        text = f"{text or meaning}; {advice}"
+    return kind(f"{subject}: {text} ({_name(code)})", code=code)
 
 
 def is_retriable(code: int) -> bool:
