@@ -16,6 +16,7 @@ from typing import IO
 from interop.kafka import die_with_parent, start_kafka
 
 READY = re.compile(r"ready kafka=(\S+) http=(\S+) data=(.+)\n")
+INFORMATION = re.compile(r"\S+Z info ")
 
 
 @dataclass
@@ -28,7 +29,10 @@ class Mainstem:
     errors: Path
 
     def stop(self) -> tuple[int, str]:
-        """End it as a supervisor would; return its exit code and all it said on stderr."""
+        """End it as a supervisor would; return its exit code and its complaints on stderr.
+
+        Lines of level info are no complaint.
+        """
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(20)
@@ -39,7 +43,8 @@ class Mainstem:
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()
-        return code, self.errors.read_text()
+        lines = self.errors.read_text().splitlines(keepends=True)
+        return code, "".join(line for line in lines if not INFORMATION.match(line))
 
 
 def spawn_mainstem(directory: Path, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
