@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import calendar
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mainstem.demo.answers import Answers, Cell, Day
-from mainstem.demo.flights import AIRPORTS
+from mainstem.demo.flights import AIRPORTS, TIME_ZONE
 from mainstem.demo.node import DemoNode
 from mainstem.demo.replay import TOPIC, Journey
 
@@ -45,6 +49,9 @@ class Figures:
         }
 
 
+_FIRST_DAY = "01 Jan 2013"
+
+
 class _Rate(ProgressColumn):
     """Records written per second since the start."""
 
@@ -65,15 +72,15 @@ def live(console: Console, total: int) -> Iterator[Any]:
         TextColumn("lag {task.fields[lag]:>6,}", style="magenta"),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total, day="2013-01-01", lag=0)
+        task = progress.add_task("", total=total, day=_FIRST_DAY, lag=0)
 
         def show(journey: Journey) -> None:
-            day = datetime.fromtimestamp(journey.event_time_ms / 1000, UTC).strftime("%Y-%m-%d")
+            day = datetime.fromtimestamp(journey.event_time_ms / 1000, TIME_ZONE)
             progress.update(
                 task,
                 completed=journey.written,
                 lag=journey.lag,
-                day=day if journey.event_time_ms else "2013-01-01",
+                day=f"{day:%d %b %Y}" if journey.event_time_ms else _FIRST_DAY,
             )
 
         yield show
@@ -81,10 +88,10 @@ def live(console: Console, total: int) -> Iterator[Any]:
 
 def results(console: Console, answers: Answers, figures: Figures) -> None:
     """The tables."""
+    for table in (_months(answers), _sentences(answers), _measurements(figures)):
+        console.print()
+        console.print(table)
     console.print()
-    console.print(_months(answers))
-    console.print(_sentences(answers))
-    console.print(_measurements(figures))
 
 
 def _months(answers: Answers) -> Table:
@@ -105,8 +112,7 @@ def _months(answers: Answers) -> Table:
     table.add_column("delay", justify="right", style="yellow")
     for month in range(1, 13):
         cells = [answers.total(airport, month) for airport in AIRPORTS]
-        table.add_row(calendar.month_abbr[month], *_row(cells), end_section=month == 12)
-    table.add_section()
+        table.add_row(calendar.month_abbr[month], *_row(cells))
     table.add_row("year", *_row([answers.total(airport) for airport in AIRPORTS]), style="bold")
     return table
 
@@ -122,7 +128,7 @@ def _row(cells: list[Cell]) -> Iterator[str]:
 
 
 def _sentences(answers: Answers) -> Table:
-    table = _pairs()
+    table = _pairs("The year")
     total = answers.total()
     worst, slowest = answers.most_cancelled, answers.most_delayed
     table.add_row(
@@ -139,7 +145,7 @@ def _sentences(answers: Answers) -> Table:
 
 
 def _measurements(figures: Figures) -> Table:
-    table = _pairs()
+    table = _pairs("The log")
     megabytes = figures.json_bytes / 1e6
     table.add_row("Node", f"ready {figures.start_seconds:.2f} s after its process was started")
     table.add_row("Written", _rate(figures.records, megabytes, figures.write_seconds))
@@ -156,8 +162,15 @@ def _measurements(figures: Figures) -> Table:
     return table
 
 
-def _pairs() -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+def _pairs(title: str) -> Table:
+    table = Table(
+        title=title,
+        title_style="bold",
+        title_justify="left",
+        box=None,
+        show_header=False,
+        padding=(0, 2, 0, 0),
+    )
     table.add_column(style="bold cyan", min_width=13)
     table.add_column()
     return table
@@ -178,6 +191,13 @@ def _date(day: Day) -> str:
     return f"{day.day:%a} {day.day.day} {day.day:%b}"
 
 
+def _ourselves() -> str:
+    """What to type for ``mainstem`` where this one was started from."""
+    if shutil.which("mainstem"):
+        return "mainstem"
+    return os.path.relpath(Path(sys.executable).with_name("mainstem"))
+
+
 def connect_hints(console: Console, node: DemoNode) -> None:
     """How to look at what is running, with commands to copy."""
     console.print()
@@ -185,7 +205,7 @@ def connect_hints(console: Console, node: DemoNode) -> None:
     for command in (
         f"kcat -b {node.kafka} -L",
         f"kcat -b {node.kafka} -t {TOPIC} -C -o beginning -c 3",
-        f"mainstem consume {TOPIC} --brokers {node.kafka} --max 3 --format json",
+        f"{_ourselves()} consume {TOPIC} --brokers {node.kafka} --max 3 --format json",
         f"curl http://{node.http}/metrics",
     ):
         console.print(f"  [green]{escape(command)}[/green]", soft_wrap=True, highlight=False)
