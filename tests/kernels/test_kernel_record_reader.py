@@ -171,6 +171,18 @@ def test_fields_before_the_key_are_checked(body: bytes) -> None:
     assert "timestamp or offset" in fault_of(framed(body) + padding)
 
 
+def test_number_with_more_bits_than_its_type_is_refused() -> None:
+    """14 is a length of 7; bit 33 behind it must not be dropped without a word."""
+    body = b"\0\0\0\x01\x01\0\0"
+    assert "its length" in fault_of(b"\x8e\x80\x80\x80\x10" + body)
+
+
+def test_number_in_more_bytes_than_it_needs_is_read_as_java_does() -> None:
+    body = b"\0\0\0\x01\x01\0"
+    data = encode_around(Batch((), last_offset_delta=0, count=1), b"\x8c\x80\x80\x80\0" + body)
+    assert decoded(data).count == 1
+
+
 @pytest.mark.parametrize("size", [-2, 100, 2**31 - 1, -(2**31)])
 def test_key_size_is_checked(size: int) -> None:
     body = b"\0\0\0" + varint(size) + b"\x01\0" + b"k" * 9

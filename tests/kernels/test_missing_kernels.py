@@ -17,9 +17,7 @@ import mainstem.wire
 
 
 def test_a_missing_kernel_says_how_to_build_it():
-    done = subprocess.run(
-        [sys.executable, "-c", HIDE], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", HIDE], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "compiled kernels are missing (mainstem.kernels.batches)" in done.stderr
     assert "pip install ." in done.stderr
