@@ -115,9 +115,10 @@ def test_of_two_creations_at_once_one_wins(site: Site) -> None:
     "name", ["", ".", "..", "a b", "a/b", "../up", "ä", "a" * 250, "a\n", "a\x00", "tab\t"]
 )
 def test_illegal_names_are_refused(site: Site, name: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        site.create(name)
-    assert caught.value.code == 17
+    for validate_only in (True, False):
+        with pytest.raises(Invalid) as caught:
+            site.run(site.topics.create(name, validate_only=validate_only))
+        assert caught.value.code == 17
     assert directories(site.data) == set()
 
 
@@ -373,8 +374,53 @@ def test_a_finished_deletion_does_not_take_a_later_topics_records(tmp_path: Path
         disk.refused.clear()
         site.create("a")
         site.append("a", count=4)
+        assert deletions(site) == []
     with Site(tmp_path) as site:
         assert site.partition("a").high_watermark == 4
+
+
+def deletions(site: Site) -> list[str]:
+    """Topics whose files are still to be removed."""
+    rows = site.store.read(lambda c: c.execute("SELECT name FROM topic_deletions").fetchall())
+    return [name for (name,) in rows]
+
+
+def pend_deletion(site: Site, name: str) -> None:
+    """As a kill between the end of a topic and the end of its files leaves it."""
+    site.store.write_now(lambda c: c.execute("INSERT INTO topic_deletions VALUES (?)", (name,)))
+
+
+def test_finishing_a_deletion_touches_nothing_else(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        for name in ("kept", "also"):
+            site.create(name)
+            site.append(name, count=4)
+        pend_deletion(site, "gone")
+        pend_deletion(site, "also")  # cannot be, but a topic's row must win
+    shutil.copytree(tmp_path / "topics" / "kept-0", tmp_path / "topics" / "gone-0")
+    shutil.copytree(tmp_path / "topics" / "kept-0", tmp_path / "topics" / "gone-1-0")
+    with Site(tmp_path) as site:
+        assert directories(tmp_path) == {"kept-0", "also-0", "gone-1-0"}
+        assert site.partition("kept").high_watermark == 4
+        assert site.partition("also").high_watermark == 4
+        assert site.topics.strays == {("gone-1", 0)}
+
+
+def test_a_start_goes_on_when_old_files_still_resist(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.create("kept")
+        pend_deletion(site, "gone")
+    shutil.copytree(tmp_path / "topics" / "kept-0", tmp_path / "topics" / "gone-0")
+    disk = FussyFileSystem()
+    disk.refused.add(("rename", "gone-0"))
+    with Site(tmp_path, filesystem=disk) as site:
+        assert [topic.name for topic in site.topics.all()] == ["kept"]
+        assert deletions(site) == ["gone"]
+        with pytest.raises(Unavailable):
+            site.create("gone")
+    with Site(tmp_path) as site:
+        assert directories(tmp_path) == {"kept-0"}
+        assert deletions(site) == []
 
 
 def test_new_partitions_the_disk_refuses_are_refused_not_lost(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Topic:
 
 def check_name(name: str) -> None:
     """Kafka's rules (org.apache.kafka.common.internals.Topic); raises ``Invalid`` (17)."""
-    if name in {"", ".", ".."} or len(name) > 249 or not _LEGAL_NAME.fullmatch(name):
+    if name in {"", ".", ".."} or not _LEGAL_NAME.fullmatch(name):
         raise Invalid(
             f"Topic name {name[:260]!r} is invalid: use 1 to 249 of the characters a-z, A-Z, 0-9, "
             "'.', '_' and '-', and not '.' or '..' alone",

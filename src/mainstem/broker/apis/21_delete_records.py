@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from mainstem.broker.broker import Broker
     from mainstem.broker.call import Call
 
-_OFFSET_OUT_OF_RANGE = 1
 _POLICY_VIOLATION = 44
-_HIGH_WATERMARK = -1
 
 
 async def handle(request: Message, call: Call) -> Message:
-    """The new log start offset per partition; offset -1 means all there is now."""
+    """The new log start offset per partition; offset -1 means the high watermark."""
     return Message(
         topics=[
             Message(
@@ -43,14 +41,8 @@ async def _delete_before(broker: Broker, topic: str, asked: Message) -> Message:
                 f"records of {topic!r} cannot be deleted: its cleanup.policy has no 'delete'",
                 code=_POLICY_VIOLATION,
             )
-        offset = partition.high_watermark if asked.offset == _HIGH_WATERMARK else asked.offset
-        if not 0 <= offset <= partition.high_watermark:
-            raise Invalid(
-                f"offset {offset} is not within 0 and {partition.high_watermark}",
-                code=_OFFSET_OUT_OF_RANGE,
-            )
         # It may have to sync what was written so far: not on the loop.
-        low_watermark = await asyncio.to_thread(partition.delete_records_before, offset)
+        low_watermark = await asyncio.to_thread(partition.delete_records_before, asked.offset)
     except MainstemError as error:
         code, _text = failure(broker, error)
     return Message(
