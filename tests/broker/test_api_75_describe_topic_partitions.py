@@ -41,6 +41,8 @@ def test_no_names_means_all_topics(site: Site) -> None:
     assert answer.next_cursor is None
     first = answer.topics[0]
     assert (first.error_code, first.topic_id) == (0, site.topics.require("a").id)
+    operations = {bit for bit in range(31) if first.topic_authorized_operations >> bit & 1}
+    assert operations == {3, 4, 5, 6, 7, 8, 10, 11}
     part = first.partitions[0]
     assert (part.leader_id, part.replica_nodes, part.isr_nodes) == (1, [1], [1])
     assert part.leader_epoch == site.partition("a").leader_epoch

@@ -114,6 +114,7 @@ class Broker:
         tasks = self._server.tasks()
         self._server.close()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.topics.close()
         self._durability.close()
         self.log.close(clean=True)
         self.store.close()

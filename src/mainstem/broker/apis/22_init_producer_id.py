@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from mainstem.broker.answers import INVALID_REQUEST, failure
@@ -11,6 +12,7 @@ from mainstem.wire import Message
 if TYPE_CHECKING:
     from mainstem.broker.call import Call
 
+_LOGGER = logging.getLogger("mainstem.broker")
 _TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
 
 
@@ -21,7 +23,9 @@ async def handle(request: Message, call: Call) -> Message:
         _check(request)
         producer_id, epoch = await call.broker.producer_ids.next(), 0
     except MainstemError as error:
-        code, _text = failure(call.broker, error)
+        # The answer has no room for a message, and the code alone misleads.
+        code, text = failure(call.broker, error)
+        _LOGGER.warning("client %s asked for a producer id: %s", call.client_id, text)
     return Message(error_code=code, producer_id=producer_id, producer_epoch=epoch)
 
 
@@ -29,7 +33,7 @@ def _check(request: Message) -> None:
     if request.transactional_id == "":
         raise Invalid("a transactional id cannot be empty", code=INVALID_REQUEST)
     if request.transactional_id is not None:
-        # The one error that Java, librdkafka and kafka-python all take as final here.
+        # The one error all clients take as final at once; librdkafka retries most others.
         raise Denied(
             f"transactional id {request.transactional_id!r}: this broker has no transactions; "
             "use an idempotent producer without a transactional id",

@@ -18,6 +18,10 @@ _UNKNOWN_TOPIC_OR_PARTITION = 3
 _INVALID_TOPIC = 17
 _KAFKA_STORAGE_ERROR = 56
 
+#: AclOperation codes of a topic: read, write, create, delete, alter, describe, describe configs,
+#: alter configs. Without an authoriser everybody may do them all.
+_TOPIC_OPERATIONS = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
+
 
 def handle(request: Message, call: Call) -> Message:
     """Topics by name from the cursor on; ``next_cursor`` says where the page ended."""
@@ -77,7 +81,7 @@ def _describe(broker: Broker, topic: Topic, indexes: range) -> Message:
         topic_id=topic.id,
         is_internal=False,
         partitions=[_partition(broker, topic, index) for index in indexes],
-        topic_authorized_operations=NO_OPERATIONS,
+        topic_authorized_operations=_TOPIC_OPERATIONS,
     )
 
 
