@@ -22,6 +22,7 @@ logger = logging.getLogger("mainstem.broker")
 _ACCEPT_AT_ONCE = 128
 _SCRATCH = 256 * 1024
 _SWEEP_SECONDS = 5.0
+_LOCAL_SEND_BUFFER = 256 * 1024
 
 Dispatch = Callable[[Connection, memoryview, int, int], None]
 
@@ -76,6 +77,10 @@ class Server:
                 continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.getsockname()[0] == peer[0]:
+                # On one machine, what is sent should still be in the cache when it is received.
+                # Over a network the kernel's own tuning must stay on.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOCAL_SEND_BUFFER)
             self._connections.add(Connection(self, sock, str(peer[0])))
             self.statistics.connections = len(self._connections)
 
