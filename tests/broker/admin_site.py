@@ -56,6 +56,7 @@ class Site:
             counters=Statistics(),
             node_id=config.node_id,
             cluster_id=self.store.cluster_id,
+            address=("127.0.0.1", 9093),
             advertised=("127.0.0.1", 9092),
         )
 

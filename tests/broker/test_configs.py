@@ -29,7 +29,7 @@ from mainstem.broker.store import Store
 from mainstem.errors import Invalid
 from mainstem.log import LogConfig
 
-LONG_MAX = 2**63 - 1
+ADDRESS = ("127.0.0.1", 45678)
 
 #: Name, an accepted value, the LogConfig field and what it becomes.
 EFFECTIVE = [
@@ -206,7 +206,7 @@ def test_dynamic_values_are_described_with_their_level(configs: BrokerConfigs) -
     asyncio.run(configs.alter("", {"log.retention.ms": "7"}))
     asyncio.run(configs.alter("1", {"log.retention.ms": "8"}))
     config = BrokerConfig(data=Path("data"))
-    entry = by_name(describe_broker(configs, config, ("h", 1)))["log.retention.ms"]
+    entry = by_name(describe_broker(configs, config, ADDRESS, ADDRESS))["log.retention.ms"]
     assert entry.value == "8"
     assert [source for _name, _value, source in entry.synonyms] == [
         Source.DYNAMIC_BROKER,
@@ -221,7 +221,7 @@ def test_dynamic_values_are_described_with_their_level(configs: BrokerConfigs) -
 
 def test_a_broker_describes_what_tools_look_for(configs: BrokerConfigs) -> None:
     config = BrokerConfig(data=Path("data"), num_partitions=3)
-    described = by_name(describe_broker(configs, config, ("stem.example", 19092)))
+    described = by_name(describe_broker(configs, config, ADDRESS, ("stem.example", 19092)))
     expected = {
         "default.replication.factor": "1",
         "min.insync.replicas": "1",
@@ -230,6 +230,7 @@ def test_a_broker_describes_what_tools_look_for(configs: BrokerConfigs) -> None:
         "delete.topic.enable": "true",
         "message.max.bytes": "1048588",
         "advertised.listeners": "PLAINTEXT://stem.example:19092",
+        "listeners": "PLAINTEXT://127.0.0.1:45678",
         "log.dirs": "data",
         "log.retention.ms": "604800000",
         "log.retention.hours": "168",
@@ -240,7 +241,9 @@ def test_a_broker_describes_what_tools_look_for(configs: BrokerConfigs) -> None:
     assert described["num.partitions"].read_only
     assert described["num.partitions"].source is Source.STATIC_BROKER
     assert not described["log.retention.ms"].read_only
-    assert len(described) == len(describe_broker(configs, config, ("h", 1)))  # no name twice
+    assert len(described) == len(
+        describe_broker(configs, config, ADDRESS, ADDRESS)
+    )  # no name twice
 
 
 def test_only_what_takes_effect_can_be_set_at_run_time(configs: BrokerConfigs) -> None:

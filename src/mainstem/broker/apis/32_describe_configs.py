@@ -54,7 +54,9 @@ def _configs(broker: Broker, kind: int, name: str) -> list[Described]:
         case ResourceType.BROKER if broker_of(broker, name) == EVERY_BROKER:
             return describe_every_broker(broker.topics.configs)
         case ResourceType.BROKER:
-            return describe_broker(broker.topics.configs, broker.config, broker.advertised)
+            return describe_broker(
+                broker.topics.configs, broker.config, broker.address, broker.advertised
+            )
         case ResourceType.GROUP | ResourceType.CLIENT_METRICS:
             if not name:
                 raise Invalid("the resource name must not be empty", code=INVALID_REQUEST)

@@ -135,9 +135,17 @@ def _load(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     return connection.execute("SELECT broker, name, value FROM broker_configs").fetchall()
 
 
-def fixed_configs(config: BrokerConfig, advertised: tuple[str, int] | None = None) -> list[Fixed]:
-    """Configs that only a restart changes, as tools expect to read them."""
-    host, port = advertised or (config.advertised_host or config.host, config.port)
+def fixed_configs(
+    config: BrokerConfig,
+    address: tuple[str, int] | None = None,
+    advertised: tuple[str, int] | None = None,
+) -> list[Fixed]:
+    """Configs that only a restart changes, as tools expect to read them.
+
+    ``address`` is where the broker listens, which a configured port 0 does not say.
+    """
+    bound_host, bound_port = address or (config.host, config.port)
+    host, port = advertised or (bound_host, bound_port)
     boolean, string, integer = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.INT
     long, listing, short = ConfigType.LONG, ConfigType.LIST, ConfigType.SHORT
     node = str(config.node_id)
@@ -145,7 +153,7 @@ def fixed_configs(config: BrokerConfig, advertised: tuple[str, int] | None = Non
     rows: list[tuple[str, ConfigType, object, str, str]] = [
         ("broker.id", integer, node, "-1", "This node's id."),
         ("node.id", integer, node, "-1", "This node's id."),
-        ("listeners", listing, f"PLAINTEXT://{config.host}:{config.port}", "PLAINTEXT://:9092",
+        ("listeners", listing, f"PLAINTEXT://{bound_host}:{bound_port}", "PLAINTEXT://:9092",
          "Where the broker listens."),
         ("advertised.listeners", listing, f"PLAINTEXT://{host}:{port}", "",
          "What clients are told to connect to."),

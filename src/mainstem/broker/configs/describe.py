@@ -48,14 +48,17 @@ def _topic_chain(
 
 
 def describe_broker(
-    broker: BrokerConfigs, config: BrokerConfig, advertised: tuple[str, int]
+    broker: BrokerConfigs,
+    config: BrokerConfig,
+    address: tuple[str, int],
+    advertised: tuple[str, int],
 ) -> list[Described]:
-    """Every broker config of this node."""
+    """Every broker config of this node, which listens at ``address``."""
     described = [
         _described(definition, broker.default_chain(name), name)
         for name, definition in DYNAMIC.items()
     ]
-    for fixed in fixed_configs(config, advertised):
+    for fixed in fixed_configs(config, address, advertised):
         chain: list[Synonym] = [(fixed.name, fixed.default, Source.DEFAULT)]
         if fixed.value != fixed.default:
             chain.insert(0, (fixed.name, fixed.value, Source.STATIC_BROKER))
