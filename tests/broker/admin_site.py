@@ -36,13 +36,14 @@ class Site:
         filesystem: FileSystem | None = None,
         store_class: type[Store] = Store,
         clock: Clock | None = None,
+        log_root: str | None = None,
         **options: Any,
     ) -> None:
         self.data = data
         config = BrokerConfig(data=data, **options)
         self.clock = clock or SystemClock()
         self.store = store_class(data / "metadata.sqlite", clock=self.clock)
-        self.log = Log(str(data), filesystem=filesystem, clock=self.clock)
+        self.log = Log(log_root or str(data), filesystem=filesystem, clock=self.clock)
         self.runner = asyncio.Runner()
         self.topics = Topics(self.store, self.log, config)
         self.producer_ids = ProducerIds(self.store)
