@@ -23,6 +23,12 @@ def test_first_member_gets_its_generation_without_waiting(group):
     assert answer.protocol_type == "consumer"
 
 
+def test_first_member_does_not_wait_for_ids_promised_to_others(group):
+    group.join(client="slow")
+    _first, call = group.enter()
+    assert group.answers[call].generation == 1
+
+
 def test_second_member_triggers_a_rebalance(group):
     first, _ = group.enter()
     group.sync(first, assignments={first: b"all"})
@@ -124,6 +130,16 @@ def test_group_size_is_limited_while_members_are_joining():
     assert group.error(group.join(late)) == 81
 
 
+def test_member_that_has_joined_may_ask_again_though_the_group_is_full():
+    group = Harness(max_size=2)
+    first = group.stable(1)[0]
+    second, _ = group.enter()
+    group.join(client="ghost")  # keeps the rebalance open
+    group.join(first)
+    again = group.join(second)
+    assert again in group.parked
+
+
 def test_promised_ids_are_limited():
     group = Harness(max_size=3)
     errors = [group.error(group.join()) for _ in range(4)]
@@ -135,6 +151,14 @@ def test_subscriptions_of_a_group_are_limited_in_bytes(group, monkeypatch):
     first, _ = group.enter(protocols={"range": b"x" * 600})
     assert group.error(group.join(protocols={"range": b"x" * 600})) == 81
     assert group.error(group.join(first, protocols={"range": b"y" * 900})) == 0
+
+
+def test_member_that_is_refused_when_it_rejoins_is_out(group, monkeypatch):
+    first, second = group.stable(2)
+    monkeypatch.setattr(joining, "GROUP_MAX_BYTES", 1_000)
+    assert group.error(group.join(second, protocols={"range": b"x" * 2_000})) == 81
+    assert list(group.group.roster.members) == [first]
+    assert group.heartbeat(first) == 27
 
 
 def test_follower_that_rejoins_unchanged_is_told_the_generation(group):

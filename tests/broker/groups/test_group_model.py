@@ -223,10 +223,14 @@ class Clients(RuleBasedStateMachine):
         assert roster.joined_count <= MAX_SIZE
         assert len(roster.members) <= 2 * MAX_SIZE
         assert roster.size == sum(member.size for member in roster.members.values())
+        protocols = {name for member in roster.members.values() for name in member.protocols}
+        assert set(roster._support) == protocols
         joined = {name for name, m in roster.members.items() if m.join_call is not None}
         assert roster.joined_count == len(joined)
         assert set(roster.static_ids.values()) <= roster.members.keys()
         assert (roster.leader in roster.members) == bool(roster.members)
+        syncing = self.group.group.state in {State.COMPLETING, State.STABLE}
+        assert roster.pending_syncs <= (roster.members.keys() if syncing else set())
         for timer in self.group.timers:
             if timer.kind == "session":
                 assert timer.member_id in roster.members

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -16,6 +17,14 @@ def site(tmp_path):
     made = Site(tmp_path, offsets_retention_ms=7 * 86_400_000, retention_check_ms=3_600_000)
     yield made
     made.close()
+
+
+def rows(site):
+    """Offsets on disk."""
+    ((count,),) = site.broker.store.read(
+        lambda connection: connection.execute("SELECT count(*) FROM consumer_offsets").fetchall()
+    )
+    return count
 
 
 async def pass_time(site, seconds):
@@ -61,6 +70,7 @@ def test_offsets_of_a_deleted_topic_vanish(site):
         await site.broker.topics.delete(topic)
         await site.settle()
         assert await site.committed() == {("u", 0): 2}
+        assert rows(site) == 1
         await site.topic("t")
         assert await site.committed() == {("u", 0): 2}
 
@@ -84,10 +94,7 @@ def test_offsets_of_a_topic_made_anew_are_not_those_of_the_old_one(site):
     site.run(before)
     site.restart()
     assert site.run(site.committed) == {}
-    rows = site.broker.store.read(
-        lambda connection: connection.execute("SELECT count(*) FROM consumer_offsets").fetchall()
-    )
-    assert rows == [(0,)]
+    assert rows(site) == 0
 
 
 def test_offsets_of_a_simple_consumer_expire_after_the_last_commit(site):
@@ -123,6 +130,62 @@ def test_offsets_of_an_empty_group_expire_after_its_last_member_left(site):
         assert site.broker.groups.get("g") is None
 
     site.run(scenario)
+
+
+def test_commit_to_an_empty_group_renews_the_offset(site):
+    async def scenario():
+        await site.topic("t")
+        await site.lead()
+        await pass_time(site, 11.0)
+        await site.commit({("t", 1): 1})
+        await pass_time(site, 6 * DAY)
+        await site.commit({("t", 0): 1})  # as a tool that resets offsets does
+        await pass_time(site, 2 * DAY)
+        assert await site.committed() == {("t", 0): 1}
+
+    site.run(scenario)
+
+
+def test_time_since_a_group_emptied_counts_across_restarts(site):
+    async def before():
+        await site.topic("t")
+        member = await site.lead()
+        await site.commit({("t", 0): 1}, member=member, generation=1)
+        await site.advance(11.0)
+        await pass_time(site, 4 * DAY)
+
+    site.run(before)
+    site.restart()
+
+    async def after():
+        assert await site.committed() == {("t", 0): 1}
+        await pass_time(site, 3 * DAY)
+        assert await site.committed() == {}
+
+    site.run(after)
+
+
+def test_commit_that_meets_the_expiry_of_its_predecessor_survives(site):
+    disk = threading.Event()
+
+    async def scenario():
+        await site.topic("t")
+        await site.commit({("t", 0): 1})
+        site.clock.advance(8 * DAY)
+        held = asyncio.ensure_future(site.broker.store.write(lambda _connection: disk.wait(20)))
+        commit = asyncio.ensure_future(site.commit({("t", 0): 2}))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        expiry = asyncio.ensure_future(site.broker.groups.expire())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        disk.set()
+        await asyncio.gather(held, commit, expiry)
+        assert await site.committed() == {("t", 0): 2}
+
+    site.run(scenario)
+    site.restart()
+    assert site.run(site.committed) == {("t", 0): 2}
 
 
 def test_members_keep_offsets_of_what_they_read_and_lose_the_others(site):

@@ -90,6 +90,13 @@ def test_sync_in_a_stable_group_returns_the_assignment(group):
     assert group.answers[group.sync(second)].assignment == second.encode()
 
 
+def test_sync_keeps_a_member(group):
+    member = group.stable(1)[0]
+    for _ in range(3):
+        group.advance(SESSION_MS - 1)
+        assert group.error(group.sync(member)) == 0
+
+
 def test_sync_of_another_generation_is_refused(group):
     first = group.stable(1)[0]
     assert group.error(group.sync(first, group.group.generation + 1)) == 22

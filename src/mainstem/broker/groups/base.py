@@ -127,8 +127,6 @@ class GroupBase:
             return ErrorCode.coordinator_not_available
         if generation < 0 and self.state is State.EMPTY:
             return None  # the group only stores offsets here
-        if generation < 0 and not member_id and instance_id is None:
-            return ErrorCode.unknown_member_id  # only members may, once there are any
         error = self.check_generation(member_id, instance_id, generation)
         if error is not None:
             return error

@@ -146,7 +146,6 @@ class Phases(GroupBase):
                 self.assign_all(assignments, ErrorCode.none)
                 self.transition(State.STABLE)
             else:
-                self._storing = None
                 self.assign_all({}, ErrorCode.coordinator_not_available)
                 self.rebalance_or_complete("the assignment could not be stored")
 
