@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
@@ -17,6 +18,7 @@ from kafka.admin import (
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.structs import OffsetAndMetadata
 
 from interop.clients import TIMEOUT, Administrator, Member, Refused, until
 from interop.corpus import Placed, Record
@@ -41,31 +43,36 @@ def _placed(message: Any) -> Placed:
 
 
 class GroupMember(Member):
+    """Polls in a thread of its own: the client joins anew if a poll ends during a rebalance."""
+
     def __init__(self, consumer: KafkaConsumer, topic: str) -> None:
         self._consumer, self._topic = consumer, topic
+        self._thread = ThreadPoolExecutor(1)
+        self._polling: Future[Any] | None = None
         consumer.subscribe([topic])
 
     def poll(self) -> list[Placed]:
-        found = _asked(lambda: self._consumer.poll(100))
+        if self._polling is None:
+            self._polling = self._thread.submit(_asked, lambda: self._consumer.poll(1000))
+        wait([self._polling], 0.1)
+        if not self._polling.done():
+            return []
+        found, self._polling = self._polling.result(), None
         return [_placed(message) for messages in found.values() for message in messages]
 
     def assignment(self) -> set[int]:
         return {each.partition for each in self._consumer.assignment()}
 
     def commit(self, offsets: Mapping[int, int] | None = None) -> None:
-        if offsets is None:
-            _asked(self._consumer.commit)
-            return
-        from kafka.structs import OffsetAndMetadata
-
-        wanted = {
+        wanted = offsets and {
             TopicPartition(self._topic, partition): OffsetAndMetadata(offset, "by hand", -1)
             for partition, offset in offsets.items()
         }
-        _asked(lambda: self._consumer.commit(wanted))
+        self._thread.submit(_asked, lambda: self._consumer.commit(wanted)).result(TIMEOUT)
 
     def _close(self) -> None:
-        self._consumer.close()
+        self._thread.submit(self._consumer.close).result(TIMEOUT)
+        self._thread.shutdown()
 
 
 class Adapter(Administrator):
