@@ -24,7 +24,6 @@ from mainstem import wire
 from mainstem.wire import Message
 
 PATIENCE_S = 30.0
-SHIM = "import typer; from mainstem.cli.serve import serve; typer.run(serve)"
 
 
 class Client:
@@ -147,7 +146,7 @@ class Node:
 
 def command(data: Path, *arguments: str, kafka: str = "127.0.0.1:0") -> list[str]:
     return [
-        *(sys.executable, "-c", SHIM, "--data", str(data)),
+        *(sys.executable, "-m", "mainstem", "serve", "--data", str(data)),
         *("--kafka", kafka, "--http", "127.0.0.1:0", *arguments),
     ]
 

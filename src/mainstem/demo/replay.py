@@ -1,20 +1,18 @@
-"""A year of departures through the log: one thread writes, one reads along."""
+"""A year of departures through the log: one task writes, one reads along."""
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 import mainstem as ms
 from mainstem.demo.flights import SCHEMA
-from mainstem.errors import Invalid
+from mainstem.errors import Invalid, MainstemError
 
 TOPIC = "flights"
 PARTITIONS = 3
@@ -61,46 +59,57 @@ def parse_speed(text: str) -> float | None:
 
 
 def replay(
-    stem: ms.Stem,
+    address: str,
     flights: pa.Table,
     speed: float | None,
     show: Callable[[Journey], None],
 ) -> Journey:
     """Writes all of ``flights`` and reads them back meanwhile; ``show`` is called as it goes.
 
-    Returns when everything that was written has been read. Raises what either thread raised.
+    Returns when everything that was written has been read; raises what either side raised.
     """
-    topic = stem.topic(TOPIC, partitions=PARTITIONS, create=True)
     journey = Journey(total=flights.num_rows)
-    stop = threading.Event()
-    began = time.perf_counter()
-    with ThreadPoolExecutor(2, thread_name_prefix="demo") as pool:
-        writing = pool.submit(_write, topic, flights, speed, journey, stop)
-        reading = pool.submit(_read, topic, journey, stop)
-        both: set[Future[None]] = {writing, reading}
-        try:
-            while wait(both, _SHOW_S, FIRST_EXCEPTION).not_done:
-                show(journey)
-                if any(future.done() and future.exception() for future in both):
-                    break
-        finally:
-            stop.set()
-    writing.result()
-    reading.result()
-    journey.seconds = time.perf_counter() - began
+    try:
+        asyncio.run(_replay(address, flights, speed, journey, show))
+    except* MainstemError as errors:
+        raise errors.exceptions[0] from errors
     show(journey)
     return journey
 
 
-def _write(
-    topic: Any, flights: pa.Table, speed: float | None, journey: Journey, stop: threading.Event
+async def _replay(
+    address: str,
+    flights: pa.Table,
+    speed: float | None,
+    journey: Journey,
+    show: Callable[[Journey], None],
+) -> None:
+    async with await ms.aconnect(address) as stem:
+        topic = await stem.topic(TOPIC, partitions=PARTITIONS, create=True)
+        began = time.perf_counter()
+        showing = asyncio.create_task(_show(journey, show))
+        try:
+            async with asyncio.TaskGroup() as tasks:  # one that fails ends the other
+                tasks.create_task(_write(topic, flights, speed, journey))
+                tasks.create_task(_read(topic, journey))
+        finally:
+            showing.cancel()
+        journey.seconds = time.perf_counter() - began
+
+
+async def _show(journey: Journey, show: Callable[[Journey], None]) -> None:
+    while True:
+        show(journey)
+        await asyncio.sleep(_SHOW_S)
+
+
+async def _write(
+    topic: ms.AsyncTopic, flights: pa.Table, speed: float | None, journey: Journey
 ) -> None:
     began = time.perf_counter()
     times = flights["_timestamp"].cast(pa.int64()).combine_chunks()
-    for start, end in _slices(times, speed, stop):
-        if stop.is_set():
-            return
-        topic.append(
+    async for start, end in _slices(times, speed):
+        await topic.append(
             flights.slice(start, end - start),
             key="tailnum",
             format=ms.Json(),
@@ -111,9 +120,7 @@ def _write(
         journey.write_seconds = time.perf_counter() - began
 
 
-def _slices(
-    times: pa.Array, speed: float | None, stop: threading.Event
-) -> Iterator[tuple[int, int]]:
+async def _slices(times: pa.Array, speed: float | None) -> AsyncIterator[tuple[int, int]]:
     """Row ranges to append next: all that is due, or as much as is good at once."""
     rows = len(times)
     if speed is None:
@@ -123,20 +130,22 @@ def _slices(
     due = memoryview(times.buffers()[1]).cast("q")[times.offset : times.offset + rows]
     began = time.monotonic()
     position = 0
-    while position < rows and not stop.is_set():
+    while position < rows:
         event_ms = due[0] + (time.monotonic() - began) * 1000 * speed
         end = min(bisect_right(due, event_ms), position + _CHUNK_ROWS)
         if end > position:
             yield position, end
             position = end
         if position < rows and due[position] > event_ms:
-            stop.wait(_TICK_S)
+            await asyncio.sleep(_TICK_S)
 
 
-def _read(topic: Any, journey: Journey, stop: threading.Event) -> None:
-    for batch in topic.read(start="earliest", follow=True, format=ms.Json(SCHEMA)):
-        journey.batches.append(batch.select(list(_KEPT)))
-        journey.read += batch.num_rows
-        journey.largest_lag = max(journey.largest_lag, journey.lag)
-        if journey.read >= journey.total or stop.is_set():
-            return
+async def _read(topic: ms.AsyncTopic, journey: Journey) -> None:
+    reader = await topic.reader("earliest", follow=True, format=ms.Json(SCHEMA))
+    try:
+        while journey.read < journey.total and (batch := await reader.next()) is not None:
+            journey.batches.append(batch.select(list(_KEPT)))
+            journey.read += batch.num_rows
+            journey.largest_lag = max(journey.largest_lag, journey.lag)
+    finally:
+        await reader.close()

@@ -19,7 +19,7 @@ from mainstem.demo import flights, screen
 from mainstem.demo.answers import Answers
 from mainstem.demo.node import DemoNode
 from mainstem.demo.replay import TOPIC, parse_speed, replay
-from mainstem.errors import Corrupt, MainstemError
+from mainstem.errors import Corrupt, Invalid, MainstemError
 
 
 def run_demo(*, speed: str = "max", keep: bool = False, as_json: bool = False) -> int:
@@ -29,6 +29,10 @@ def run_demo(*, speed: str = "max", keep: bool = False, as_json: bool = False) -
     console = Console(file=sys.stderr) if as_json else Console()
     try:
         factor = parse_speed(speed)
+    except Invalid as error:
+        print(f"mainstem demo: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
         source = flights.find()
         with DemoNode() as node:
             if not as_json:
@@ -64,12 +68,11 @@ def _run(
     as_json: bool,
 ) -> int:
     table = flights.load(source)
-    with ms.connect(node.kafka) as stem:
-        with screen.live(progress, table.num_rows) as show:
-            journey = replay(stem, table, factor, show)
-        with progress.status("reading it all again, alone"):
-            raw_seconds, json_bytes = _read_raw(stem, journey.total)
-            read_seconds = _read_typed(stem)
+    with screen.live(progress, table.num_rows) as show:
+        journey = replay(node.kafka, table, factor, show)
+    with ms.connect(node.kafka) as stem, progress.status("reading it all again, alone"):
+        raw_seconds, json_bytes = _read_raw(stem, journey.total)
+        read_seconds = _read_typed(stem)
     # Counted only now, so that it takes no time from what is measured.
     with progress.status("counting the source file row by row, to check"):
         received = pa.Table.from_batches(journey.batches)
