@@ -172,9 +172,9 @@ def test_fields_before_the_key_are_checked(body: bytes) -> None:
 
 
 def test_number_with_more_bits_than_its_type_is_refused() -> None:
-    """14 is a length of 7; bit 33 behind it must not be dropped without a word."""
-    body = b"\0\0\0\x01\x01\0\0"
-    assert "its length" in fault_of(b"\x8e\x80\x80\x80\x10" + body)
+    """12 is a length of 6; bit 33 behind it must not be dropped without a word."""
+    body = b"\0\0\0\x01\x01\0"
+    assert "its length is not a number" in fault_of(b"\x8c\x80\x80\x80\x10" + body)
 
 
 def test_number_in_more_bytes_than_it_needs_is_read_as_java_does() -> None:

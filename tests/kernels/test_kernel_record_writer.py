@@ -141,6 +141,13 @@ def test_damaged_list_offsets_are_refused(offsets: tuple[int, ...]) -> None:
         encoded(good, headers=HeaderColumn(ints(*offsets), None, 0, 2, good, good))
 
 
+def test_list_that_goes_on_behind_its_children_is_refused() -> None:
+    """The children's buffers hold more entries than their arrays; those are not ours to send."""
+    child = BinaryColumn(ints(0, 1, 2, 2), b"xy", None, 0, 2)
+    with pytest.raises(ValueError, match="damaged"):
+        encoded(child, headers=HeaderColumn(ints(0, 1, 3), None, 0, 2, child, child))
+
+
 def test_null_header_key_is_refused() -> None:
     values = column(pa.array([b"a", b"b"]))
     headers = pa.array([[], [{"key": None, "value": b"v"}]], pa.list_(PAIR))
@@ -166,6 +173,16 @@ def test_record_beyond_two_gigabytes_is_refused() -> None:
         encoded(BinaryColumn(ints(0, huge, kind="q"), memory_of(huge), None, 0, 1, True))
     with pytest.raises(ValueError, match="larger than 2 GiB"):
         encoded(BinaryColumn(ints(0, 2**31, kind="q"), memory_of(2**31), None, 0, 1, True))
+
+
+def test_headers_beyond_two_gigabytes_are_refused() -> None:
+    half = 2**30
+    values = BinaryColumn(ints(0, 1), b"v", None, 0, 1)
+    names = BinaryColumn(ints(0, 1, 2), b"ab", None, 0, 2)
+    offsets = ints(0, half, 2 * half, kind="q")
+    contents = BinaryColumn(offsets, memory_of(2 * half), None, 0, 2, True)
+    with pytest.raises(ValueError, match="larger than 2 GiB"):
+        encoded(values, headers=HeaderColumn(ints(0, 2), None, 0, 1, names, contents))
 
 
 def memory_of(size: int) -> memoryview:

@@ -122,9 +122,9 @@ cdef int _measure_headers(HeaderColumn headers, Py_ssize_t row, Record* record) 
             return OFFSETS
         if key_size < 0:
             return NULL_HEADER_KEY
-        if key_size > INT32_MAX or value_size > INT32_MAX:
-            return TOO_LARGE
         record.body_size += _sized(key_size) + _sized(value_size)
+        if record.body_size > INT32_MAX:  # here, so that no number of headers can overflow it
+            return TOO_LARGE
     return OK
 
 
@@ -139,8 +139,6 @@ cdef inline int _measure(
     record.key_size = -1
     if keys is not None and not column_entry(keys, row, &record.key, &record.key_size):
         return OFFSETS
-    if record.value_size > INT32_MAX or record.key_size > INT32_MAX:
-        return TOO_LARGE
     record.body_size = (
         1 + varlong_size(record.timestamp_delta) + varint_size(offset_delta)
         + _sized(record.key_size) + _sized(record.value_size))
