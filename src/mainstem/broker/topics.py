@@ -21,6 +21,7 @@ from mainstem.broker.config import BrokerConfig
 from mainstem.broker.configs import BrokerConfigs, log_config, validate
 from mainstem.broker.store import Store
 from mainstem.broker.topic import Topic, check_name, check_partitions, colliding_key
+from mainstem.broker.topic_files import finish_deletions, remove_files
 from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 from mainstem.log import Log
 
@@ -185,7 +186,7 @@ class Topics:
     async def _remove_files(self, topic: Topic) -> None:
         """After the row is gone: a failure here costs space, not correctness."""
         try:
-            left = await asyncio.to_thread(_remove, self._log, topic)
+            left = await asyncio.to_thread(remove_files, self._log, topic)
             if not left:
                 await self._store.write(
                     lambda connection: topic_rows.end_deletion(connection, topic.name)
@@ -278,7 +279,7 @@ class Topics:
 
     def _load(self) -> None:
         rows, configs, deletions = self._store.read(topic_rows.read_all)
-        self._finish_deletions(deletions - {name for name, _id, _count in rows})
+        finish_deletions(self._store, self._log, deletions - {name for name, _id, _count in rows})
         self.strays = set(self._log.existing())
         for name, topic_id, count in rows:
             overrides = configs.get(name, {})
@@ -294,32 +295,3 @@ class Topics:
             self._register(topic)
         for name, index in sorted(self.strays):
             _LOGGER.warning("directory %s-%d belongs to no topic: it is left alone", name, index)
-
-    def _finish_deletions(self, deletions: set[str]) -> None:
-        """What a crash cut short; files that still resist are tried again at the next start."""
-        if not deletions:
-            return
-        resisting = set()
-        for name, index in self._log.existing():
-            if name in deletions:
-                try:
-                    self._log.delete(name, index)
-                except MainstemError as error:
-                    resisting.add(name)
-                    _LOGGER.warning("files of deleted %s-%d stay: %s", name, index, error)
-
-        def save(connection: sqlite3.Connection) -> None:
-            for name in deletions - resisting:
-                topic_rows.end_deletion(connection, name)
-
-        self._store.write_now(save)
-
-
-def _remove(log: Log, topic: Topic) -> bool:
-    """Deletes the topic's directories; whether some are still there under their own name."""
-    for index in range(topic.partition_count):
-        try:
-            log.delete(topic.name, index)
-        except MainstemError as error:
-            _LOGGER.warning("files of deleted %s-%d stay: %s", topic.name, index, error)
-    return any(name == topic.name for name, _index in log.existing())
