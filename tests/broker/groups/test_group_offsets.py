@@ -43,6 +43,7 @@ def test_offsets_survive_a_restart(site):
 
     site.run(before)
     site.restart()
+    assert [group.group_id for group in site.broker.groups.all()] == ["g"]
     found = site.broker.groups.committed("g")[1]
     ((key, committed),) = found.items()
     assert key == ("t", 1)
@@ -231,6 +232,29 @@ def test_group_is_not_cleaned_up_beneath_a_commit(site):
     site.run(scenario)
     site.restart()
     assert site.run(site.committed) == {("t", 0): 1}
+
+
+def test_new_group_stays_while_its_first_commit_is_under_way(site):
+    async def scenario():
+        await site.topic("t")
+        commit = asyncio.ensure_future(site.commit({("t", 0): 1}))
+        await asyncio.sleep(0)
+        assert await site.commit({("t", 0): 1}, member="who", generation=1) == {("t", 0): 25}
+        await commit
+        assert site.broker.groups.get("g") is not None
+
+    site.run(scenario)
+
+
+def test_group_is_not_cleaned_up_beneath_a_promised_member(site):
+    async def scenario():
+        await site.lead()
+        await site.advance(11.0)
+        member = (await site.join("g")).member_id
+        await site.broker.groups.expire()
+        assert (await site.join("g", member)).error_code == 0
+
+    site.run(scenario)
 
 
 def test_commit_during_the_deletion_of_its_group_is_refused(site):
