@@ -33,7 +33,10 @@ def heartbeat_answer(correlation_id: int, code: int = 0) -> bytes:
 
 def test_requests_are_numbered_and_framed() -> None:
     protocol = Protocol("me")
-    assert protocol.request(HEARTBEAT, 4, b"abc") == (0, request_frame(HEARTBEAT, 4, 0, "me", b"abc"))
+    assert protocol.request(HEARTBEAT, 4, b"abc") == (
+        0,
+        request_frame(HEARTBEAT, 4, 0, "me", b"abc"),
+    )
     assert protocol.request(HEARTBEAT, 4, b"") == (1, request_frame(HEARTBEAT, 4, 1, "me", b""))
 
 

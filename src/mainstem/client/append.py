@@ -86,8 +86,8 @@ class Appender:
     async def append(self, data: Any, options: AppendOptions) -> Appended:
         """Write all rows; returns when they are acknowledged as ``acks`` asks.
 
-        On an error nothing is taken back: the message says how many rows are known to be
-        written, and the error of the first batch that failed is raised.
+        On an error nothing is taken back: the message says how many rows were
+        acknowledged, and the error of the first batch that failed is raised.
         """
         sent = _Sent()
         source = slices(data)
@@ -169,18 +169,19 @@ class _Sent:
     async def settle(self, *, cancel: bool) -> None:
         """Wait for all; with ``cancel``, first take back those that were never sent."""
         for _, batch in self._batches:
-            if cancel and batch.departed is False:
+            batch.unwanted = cancel
+            if cancel and not batch.departed:
                 batch.done.cancel()
         waiting = [batch.done for _, batch in self._batches]
         if waiting:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     def partial(self, error: BaseException) -> BaseException:
-        """``error``, with the number of rows written where that says more."""
+        """``error``, with the number of rows acknowledged where that says more."""
         if not isinstance(error, MainstemError) or len(self._batches) <= 1:
             return error
         written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
-        return type(error)(f"{error} [{written} rows were written before]", code=error.code)
+        return type(error)(f"{error} [{written} rows were acknowledged]", code=error.code)
 
     def summary(self) -> Appended:
         """Where the rows went; all batches are acknowledged."""

@@ -18,6 +18,7 @@ from mainstem.wire import Message
 
 T = TypeVar("T")
 FIND_COORDINATOR = 10
+CALLS = "calls"  # the lane of everything that is answered at once
 _UNKNOWN_TOPIC = 3
 _LEADER_NOT_AVAILABLE = 5
 
@@ -63,7 +64,7 @@ class Cluster:
         self.config = config
         self.metadata = ClusterMetadata()
         self._gate = Gate(f"the client of {self.name}")
-        self._by_address: dict[tuple[str, int], asyncio.Task[Connection]] = {}
+        self._open: dict[tuple[tuple[str, int], object], asyncio.Task[Connection]] = {}
         self._coordinators: dict[str, int] = {}
         self._refreshed: dict[str, float] = {}
         self._random = random.Random()
@@ -88,42 +89,46 @@ class Cluster:
     async def close(self) -> None:
         """Close every connection; calls under way raise ``Unavailable``. May be called twice."""
         self._gate.open = False
-        tasks, self._by_address = list(self._by_address.values()), {}
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            if task.done() and not task.cancelled() and task.exception() is None:
-                await task.result().close()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks, self._open = list(self._open.values()), {}
+        await _close_all(tasks)
+
+    async def release(self, lane: object) -> None:
+        """Close the connections of a lane that is not used any more."""
+        keys = [key for key in self._open if key[1] is lane]
+        await _close_all([self._open.pop(key) for key in keys])
 
     # --- connections -------------------------------------------------------------------------
 
-    async def connection(self, node: int | None = None) -> Connection:
-        """A connection to this node, or to any broker. Raises ``Unavailable``."""
+    async def connection(self, node: int | None = None, *, lane: object = CALLS) -> Connection:
+        """A connection to this node, or to any broker. Raises ``Unavailable``.
+
+        A broker answers one connection's requests in order, so what may wait there (a long
+        poll) goes in a ``lane`` of its own: each lane has its own connections.
+        """
         self.check()
         if node is not None:
             address = self.metadata.nodes.get(node)
             if address is None:
                 raise Unavailable(f"broker {node} is not in the cluster at the moment: retry")
-            return await self._connect(address)
+            return await self._connect(address, lane)
         return await self._any()
 
     async def _any(self) -> Connection:
         known = list(self.metadata.nodes.values())
         self._random.shuffle(known)
         candidates = [*known, *(address for address in self.addresses if address not in known)]
-        candidates.sort(key=lambda address: address not in self._by_address)
+        candidates.sort(key=lambda address: (address, CALLS) not in self._open)
         failure: MainstemError | None = None
         for address in candidates:
             try:
-                return await self._connect(address)
+                return await self._connect(address, CALLS)
             except Unavailable as error:
                 failure = failure or error
         assert failure is not None
         raise failure
 
-    async def _connect(self, address: tuple[str, int]) -> Connection:
-        task = self._by_address.get(address)
+    async def _connect(self, address: tuple[str, int], lane: object) -> Connection:
+        task = self._open.get((address, lane))
         if task is not None and task.done():
             failed = task.cancelled() or task.exception() is not None
             if failed or not task.result().usable:
@@ -135,7 +140,7 @@ class Cluster:
                 timeout=self.config.connect_timeout,
             )
             task = asyncio.get_running_loop().create_task(opening)
-            self._by_address[address] = task
+            self._open[address, lane] = task
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -230,6 +235,15 @@ class Cluster:
     def forget_coordinator(self, group: str) -> None:
         """Look the group's coordinator up again before it is used next."""
         self._coordinators.pop(group, None)
+
+
+async def _close_all(tasks: list[asyncio.Task[Connection]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        if task.done() and not task.cancelled() and task.exception() is None:
+            await task.result().close()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def raise_for(code: int, subject: str, reason: str | None = None) -> None:

@@ -111,6 +111,7 @@ class Fetcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._cluster.release(self)
 
     # --- who is asked ------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ class Fetcher:
             topics=list(topics.values()),
             forgotten_topics_data=[],
         )
-        connection = await self._cluster.connection(node)
+        connection = await self._cluster.connection(node, lane=self)
         timeout = self._cluster.config.request_timeout
         return await connection.call(FETCH, message, timeout=timeout)
 

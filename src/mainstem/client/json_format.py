@@ -102,7 +102,7 @@ def _one_by_one(column: Any, name: str) -> Any:
     encode = msgspec.json.Encoder().encode
     try:
         return pa.array([encode(value) for value in column.to_pylist()], pa.binary())
-    except (TypeError, ValueError, pa.ArrowException) as error:
+    except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:
         raise Invalid(f"column {name!r} of type {column.type} has no JSON form: {error}") from error
 
 

@@ -21,7 +21,11 @@ _SEQUENCES = 1 << 31
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """A record batch, its rows, and who waits: ``done`` becomes its base offset, -1 if unknown."""
+    """A record batch, its rows, and who waits: ``done`` becomes its base offset, -1 if unknown.
+
+    ``departed`` says that it was sent at least once, ``unwanted`` that it must not be sent again:
+    its append has failed elsewhere.
+    """
 
     data: bytearray
     rows: int
@@ -29,6 +33,7 @@ class Batch:
     deadline: Deadline
     done: asyncio.Future[int]
     departed: bool = False
+    unwanted: bool = False
     stamped: tuple[int, int, int] | None = None
 
     @property
@@ -138,8 +143,13 @@ class Lane:
 
     def requeue(self) -> None:
         """Put the failed batches back to the front, in their order."""
-        self.failed.sort(key=lambda batch: batch.serial)
-        self.queue.extendleft(reversed(self.failed))
+        wanted = [batch for batch in self.failed if not batch.unwanted]
+        for batch in self.failed:
+            if batch.unwanted:
+                batch.done.cancel()
+                self.identity = None  # its number is missing now
+        wanted.sort(key=lambda batch: batch.serial)
+        self.queue.extendleft(reversed(wanted))
         self.failed.clear()
 
     def adopt(self, identity: tuple[int, int]) -> None:

@@ -116,7 +116,7 @@ async def resolve(
     times: dict[int, int] = {}
     for partition, point in chosen.items():
         if isinstance(point, datetime.datetime):
-            times[partition] = milliseconds(point)
+            times[partition] = max(0, milliseconds(point))  # below are names, as EARLIEST
         else:
             offsets[partition] = _offset(
                 topic, partition, point, first[partition], last[partition], what

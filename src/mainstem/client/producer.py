@@ -125,7 +125,7 @@ class Producer:
     async def _exchange(
         self, node: int, acks: int, load: list[tuple[Lane, Batch]]
     ) -> dict[tuple[Any, int], Message] | None:
-        connection = await self._cluster.connection(node)
+        connection = await self._cluster.connection(node, lane=self)
         version = connection.version(PRODUCE)
         topics: dict[str, TopicBatches] = {}
         for lane, batch in load:

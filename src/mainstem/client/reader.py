@@ -156,11 +156,14 @@ class Reader:
         return found
 
     async def close(self) -> None:
-        """Stop reading ahead; ``next`` gives ``None`` from now on."""
+        """Stop reading ahead; ``next`` gives ``None`` from now on, also to one that waits."""
         self._over = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        while not self._ready.empty():
+            self._ready.get_nowait()
+        self._ready.put_nowait(None)
         await self._fetcher.close()
 
     async def _run(self) -> None:

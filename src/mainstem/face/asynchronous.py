@@ -166,7 +166,8 @@ class AsyncTopic:
         begin = await resolve(cluster, self.name, start, first, last, what="start")
         stop: dict[int, int] = {}
         if end is not None or not follow:
-            stop = await resolve(cluster, self.name, end or "latest", first, last, what="end")
+            until: Points = "latest" if end is None else end
+            stop = await resolve(cluster, self.name, until, first, last, what="end")
         positions = [
             Position(self.name, index, offset, stop.get(index, None if follow else offset))
             for index, offset in begin.items()

@@ -69,6 +69,7 @@ class Batches(Iterator[Any]):
             self.close()
             raise
         if batch is None:
+            self._stem.check()
             self.close()
             raise StopIteration
         return batch
@@ -133,7 +134,7 @@ class Topic:
         ``batch_bytes`` the size of a record batch before it.
 
         Raises ``Invalid`` for columns or arguments, ``Unavailable`` when the time is over: its
-        message says how many rows were written.
+        message says how many rows were acknowledged.
         """
         self._stem.check()
         return run(

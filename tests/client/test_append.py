@@ -1,0 +1,263 @@
+"""What can be appended, and where it goes."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import mainstem as ms
+from mainstem.kernels import murmur2
+
+MakeTopic = Callable[..., ms.Topic]
+UTC = datetime.UTC
+
+
+def read(topic: ms.Topic, **options: Any) -> pa.Table:
+    return pa.Table.from_batches(topic.read(**options))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pa.table({"value": [b"a", b"b"]}),
+        pa.record_batch({"value": [b"a", b"b"]}),
+        pa.table({"value": pa.chunked_array([["a"], ["b"]])}),
+        pa.table({"value": pa.array(["a", "b"]).dictionary_encode()}),
+        pa.table({"value": pa.array([b"a", b"b"], pa.large_binary())}),
+        pa.table({"value": pa.array(["a", "b"], pa.string_view())}),
+        pa.table({"value": [b"x", b"a", b"b", b"y"]}).slice(1, 2),
+        {"value": ["a", "b"]},
+        [b"a", b"b"],
+        ("a", "b"),
+        [{"value": b"a"}, {"value": b"b"}],
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_anything_with_rows_can_be_appended(make_topic: MakeTopic, data: Any) -> None:
+    topic = make_topic()
+    assert topic.append(data) == ms.Appended(2, {0: ms.Written(0, 1, 2)})
+    assert read(topic)["value"].to_pylist() == [b"a", b"b"]
+
+
+def test_a_stream_is_read_as_it_is_sent(make_topic: MakeTopic) -> None:
+    schema = pa.schema([("value", pa.binary())])
+    batches = (pa.record_batch([[b"%d" % n]], schema=schema) for n in range(5))
+
+    class Stream:
+        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+            reader = pa.RecordBatchReader.from_batches(schema, batches)
+            return reader.__arrow_c_stream__(requested_schema)
+
+    topic = make_topic()
+    assert topic.append(Stream()).rows == 5
+    assert read(topic)["value"].to_pylist() == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_nothing_is_nothing(make_topic: MakeTopic) -> None:
+    assert make_topic().append(pa.table({"value": pa.array([], pa.binary())})) == ms.Appended(0)
+
+
+def test_every_part_of_a_record_comes_back(make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    moment = datetime.datetime(2024, 2, 29, 12, 30, 15, 123000, UTC)
+    rows = {
+        "value": [b"one", None, b""],
+        "_key": [b"k", None, b""],
+        "_timestamp": pa.array([moment] * 3, pa.timestamp("us", "UTC")),
+        "_headers": pa.array(
+            [[{"key": "a", "value": b"1"}, {"key": "a", "value": None}], [], None],
+            pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())])),
+        ),
+        "_partition": [1, 1, 1],
+    }
+    topic.append(rows)
+    found = read(topic)
+    assert found.column_names == [
+        "_topic", "_partition", "_offset", "_timestamp", "_key", "_headers", "value",
+    ]  # fmt: skip
+    assert found["_topic"].to_pylist() == [topic.name] * 3
+    assert found["_partition"].to_pylist() == [1, 1, 1]
+    assert found["_offset"].to_pylist() == [0, 1, 2]
+    assert found["_timestamp"].to_pylist() == [moment] * 3
+    assert found["_key"].to_pylist() == [b"k", None, b""]
+    assert found["value"].to_pylist() == [b"one", None, b""]
+    assert found["_headers"].to_pylist() == [
+        [{"key": "a", "value": b"1"}, {"key": "a", "value": None}], [], [],
+    ]  # fmt: skip
+
+
+def test_what_was_read_can_be_appended_elsewhere(make_topic: MakeTopic) -> None:
+    source, target = make_topic(3), make_topic(3)
+    source.append([{"value": f"v{n}", "_key": f"k{n}"} for n in range(50)])
+    for batch in source.read():
+        target.append(batch)
+    names = ["_partition", "_offset", "_timestamp", "_key", "value"]
+    one, other = (read(topic).select(names).sort_by([("_partition", "ascending"),
+                                                     ("_offset", "ascending")])
+                  for topic in (source, target))  # fmt: skip
+    assert one.equals(other)
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3, 7])
+def test_keys_go_where_kafkas_own_clients_put_them(make_topic: MakeTopic, partitions: int) -> None:
+    topic = make_topic(partitions)
+    keys = [f"key-{number}".encode() for number in range(200)]
+    topic.append([{"value": b"", "_key": key} for key in keys])
+    found = read(topic)
+    where = dict(zip(found["_key"].to_pylist(), found["_partition"].to_pylist(), strict=True))
+    assert where == {key: (murmur2(key) & 0x7FFFFFFF) % partitions for key in keys}
+
+
+def test_rows_of_a_partition_keep_their_order(make_topic: MakeTopic) -> None:
+    topic = make_topic(4)
+    rows = [{"value": f"{number:06}", "_key": f"{number % 37}"} for number in range(20_000)]
+    topic.append(rows)
+    found = read(topic)
+    for partition in range(4):
+        mine = found.filter(pa.compute.equal(found["_partition"], partition))
+        assert mine["value"].to_pylist() == sorted(mine["value"].to_pylist())
+    assert found.num_rows == 20_000
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [
+        (pa.array([7]), b"7"),
+        (pa.array(["é"]), "é".encode()),
+        (pa.array([b"\xff"]), b"\xff"),
+        (pa.array(["x"]).dictionary_encode(), b"x"),
+        (pa.array([b"ab"], pa.binary(2)), b"ab"),
+        (pa.array([1.5]), b"1.5"),
+        (pa.array([datetime.date(2020, 1, 2)]), b"2020-01-02"),
+        (pa.array([None], pa.string()), None),
+    ],
+    ids=str,
+)
+def test_a_named_column_becomes_the_key(make_topic: MakeTopic, column: Any, key: Any) -> None:
+    topic = make_topic()
+    topic.append(pa.table({"value": [b"v"], "k": column}), key="k")
+    assert read(topic)["_key"].to_pylist() == [key]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1_000]),
+        pa.array([1_000_000], pa.timestamp("us")),
+        pa.array([1_000], pa.timestamp("ms", "Europe/Berlin")),
+        pa.array([1], pa.timestamp("s", "UTC")),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_a_named_column_becomes_the_timestamp(make_topic: MakeTopic, column: Any) -> None:
+    topic = make_topic()
+    topic.append(pa.table({"value": [b"v"], "t": column}), timestamp="t")
+    assert read(topic)["_timestamp"].cast(pa.int64()).to_pylist() == [1_000]
+
+
+def test_rows_without_a_key_go_to_the_partitions_in_turn(make_topic: MakeTopic) -> None:
+    topic = make_topic(3)
+    went = [list(topic.append([b"x", b"y"]).partitions) for _ in range(6)]
+    assert went == [[0], [1], [2], [0], [1], [2]]
+
+
+def test_a_partition_may_be_named(make_topic: MakeTopic) -> None:
+    topic = make_topic(3)
+    assert list(topic.append([b"x"], partition=2).partitions) == [2]
+
+
+def test_rows_that_name_no_partition_go_by_their_key(make_topic: MakeTopic) -> None:
+    topic = make_topic(8)
+    rows = [{"value": b"", "_key": "b", "_partition": None}, {"value": b"", "_partition": 5}]
+    by_key = (murmur2(b"b") & 0x7FFFFFFF) % 8
+    assert set(topic.append(rows).partitions) == {5, by_key}
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd", "none"])
+def test_every_compression_comes_back(make_topic: MakeTopic, codec: str) -> None:
+    topic = make_topic()
+    values = [b"%d" % (number % 9) * 50 for number in range(3000)]
+    topic.append(values, compression=codec)
+    assert read(topic)["value"].to_pylist() == values
+
+
+@pytest.mark.parametrize("acks", ["all", 1, 0])
+def test_every_level_of_acks_arrives(make_topic: MakeTopic, acks: Any) -> None:
+    topic = make_topic()
+    written = topic.append([b"a", b"b"], acks=acks).partitions[0]
+    assert written.first_offset == (0 if acks else -1)
+    topic.append([b"c"])  # behind it on the same connection
+    assert read(topic)["value"].to_pylist() == [b"a", b"b", b"c"]
+
+
+def test_a_large_append_is_split_into_batches_and_requests(make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+    table = pa.table({"value": pa.array([b"%07d" % n + bytes(393) for n in range(60_000)])})
+    written = topic.append(table)
+    assert written.rows == 60_000
+    assert sum(part.rows for part in written.partitions.values()) == 60_000
+    assert set(written.partitions) == {0, 1}
+    assert sorted(read(topic)["value"].to_pylist()) == table["value"].to_pylist()
+
+
+def test_a_record_of_900_kilobytes_fits(make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    topic.append([b"x" * 900_000, b"y"])
+    assert [len(value) for value in read(topic)["value"].to_pylist()] == [900_000, 1]
+
+
+def test_a_record_over_the_limit_is_invalid_and_the_topic_goes_on(make_topic: MakeTopic) -> None:
+    topic = make_topic(max_message_bytes=10_000)
+    with pytest.raises(ms.Invalid, match=r"max\.message\.bytes") as caught:
+        topic.append([b"x" * 20_000])
+    assert caught.value.code == 10
+    assert topic.append([b"small"]).partitions[0].first_offset == 0
+
+
+TABLE = pa.table({"value": [b"v"], "tailnum": ["N1"], "time": [1]})
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (TABLE, {"key": "tailnumber"}, "no column 'tailnumber': did you mean 'tailnum'"),
+        (TABLE, {"timestamp": "when"}, "no column 'when': there are 'value', 'tailnum', 'time'"),
+        (TABLE, {}, "column 'tailnum' has no place in a raw record"),
+        ({"a": [1]}, {}, "raw records need a column 'value', there are 'a'"),
+        ({"value": [[b"x"]]}, {}, "column value is list"),
+        ({"value": [1]}, {}, "column value is int64"),
+        ({"value": ["v"], "_timestamp": ["x"]}, {}, "timestamp is string"),
+        ({"value": ["v"], "_headers": ["x"]}, {}, "headers is string"),
+        ({"value": ["v"], "_partition": ["x"]}, {}, "'_partition' is string"),
+        ({"value": ["v"], "_partition": [1]}, {}, "has no partition 1: it has 1"),
+        ({"value": ["v"], "_partition": [-2]}, {}, "has no partition -2"),
+        ({"value": ["v"], "k": [[1]]}, {"key": "k"}, "'k' is list.* cannot be a key"),
+        ([b"x"], {"partition": 4}, "has no partition 4: it has 1, from 0 to 0"),
+        ([b"x"], {"partition": -1}, "partition=-1 is not valid"),
+        ([b"x"], {"acks": 2}, "acks=2 is not valid"),
+        ([b"x"], {"compression": "zip"}, "compression='zip' is not valid"),
+        ([b"x"], {"batch_bytes": 1}, "batch_bytes=1 is too small"),
+        ([b"x"], {"format": "json"}, "format='json' is not a format"),
+        ([1, 2], {}, "a list of rows holds a int"),
+        ([{"value": b"x"}, b"x"], {}, "a list of rows holds a bytes"),
+        (42, {}, "a int cannot be appended"),
+        ({"value": [b"x", 1]}, {}, "cannot become Arrow columns"),
+    ],
+)
+def test_wrong_input_is_invalid_and_says_what(
+    make_topic: MakeTopic, data: Any, options: Any, message: str
+) -> None:
+    topic = make_topic()
+    with pytest.raises(ms.Invalid, match=message):
+        topic.append(data, **options)
+    assert topic.offsets() == ({0: 0}, {0: 0})
+
+
+def test_a_column_that_occurs_twice_is_invalid(make_topic: MakeTopic) -> None:
+    twice = pa.Table.from_arrays([pa.array([b"a"])] * 2, ["value", "value"])
+    with pytest.raises(ms.Invalid, match="'value' occurs more than once"):
+        make_topic().append(twice)
