@@ -58,9 +58,12 @@ def test_a_broker_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
         assert "Traceback" not in said
 
 
-def test_a_killed_supervisor_takes_its_broker_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broker_hangs", [False, True])
+def test_a_killed_supervisor_takes_its_broker_along(tmp_path: Path, broker_hangs: bool) -> None:
     with serve(tmp_path) as node:
         broker = node.broker_pid()
+        if broker_hangs:
+            os.kill(broker, signal.SIGSTOP)
         node.process.kill()
         assert gone(broker)
         with serve(tmp_path, kafka=node.kafka) as again:

@@ -6,10 +6,12 @@ import os
 import re
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_client import Client, Node, environment, failing, gone, serve
+from node_client import Client, Node, command, environment, failing, gone, serve
 
 from mainstem.node.directory import is_locked, read_address
 
@@ -33,6 +35,11 @@ def test_the_directory_says_where_its_node_is(node: Node) -> None:
         node.http,
         node.process.pid,
     )
+
+
+def test_the_broker_holds_the_lock_too(node: Node) -> None:
+    held = {str(link.readlink()) for link in Path(f"/proc/{node.broker_pid()}/fd").iterdir()}
+    assert str(Path(node.data) / "lock") in held
 
 
 def test_it_is_live_and_ready(node: Node) -> None:
@@ -114,12 +121,25 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_directory_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    code, _, said = failing(tmp_path / "data")
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """Root may write anywhere but to a file system mounted read-only."""
+    if os.geteuid() != 0:
+        tmp_path.chmod(0o500)
+        yield tmp_path
+        tmp_path.chmod(0o700)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("cannot mount a read-only file system here")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_a_read_only_directory_is_named(read_only: Path) -> None:
+    code, _, said = failing(read_only / "data")
     assert code == 2
-    assert "is not writable" in said
+    assert re.search("data directory .* is not writable .*: choose another", said)
 
 
 def test_damaged_metadata_is_one_sentence(tmp_path: Path) -> None:
@@ -189,10 +209,6 @@ def test_http_can_be_left_out(tmp_path: Path) -> None:
 def test_a_variable_of_the_environment_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import subprocess
-
-    from node_client import command
-
     monkeypatch.setenv("MAINSTEM_KAFAK", "127.0.0.1:0")
     done = subprocess.run(
         command(tmp_path),
