@@ -11,11 +11,12 @@ its bytes really come. Requests wait unread in the kernel while too many answers
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
+
+from mainstem.kernels import send_file
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,6 +34,8 @@ _LARGE = 16 * 1024
 #: File slices up to this size are cheaper to copy into the reply than to send on their own.
 _COPY_LIMIT = 16 * 1024
 _FLUSH_LIMIT = 4 * 1024 * 1024
+#: How long to wait for a receiver on the same machine to make room, in microseconds.
+_LOCAL_PATIENCE_US = 100
 _MAX_PIPELINED = 1_000
 _MAX_QUEUED_PARTS = 4_096
 _PLAIN = (bytes, memoryview)
@@ -52,15 +55,16 @@ class Connection:
 
     __slots__ = (
         "_buffer", "_busy", "_closed", "_fd", "_filled", "_flush_scheduled", "_host", "_output",
-        "_paused", "_processing", "_replies", "_server", "_socket", "_writing", "last_progress",
+        "_patience_us", "_paused", "_processing", "_replies", "_server", "_socket", "_writing", "last_progress",
         "tasks",
     )  # fmt: skip
 
-    def __init__(self, server: Server, sock: socket.socket, host: str) -> None:
+    def __init__(self, server: Server, sock: socket.socket, host: str, *, local: bool) -> None:
         self._server = server
         self._socket = sock
         self._fd = sock.fileno()
         self._host = host
+        self._patience_us = _LOCAL_PATIENCE_US if local else 0
         self._buffer: memoryview | None = None
         self._filled = 0
         self._replies: deque[Reply] = deque()
@@ -245,7 +249,10 @@ class Connection:
         sent = 0
         try:
             while self._output and sent < _FLUSH_LIMIT:
-                sent += self._send_some()
+                size = self._send_file() if self._file_first() else self._send_bytes()
+                sent += abs(size)
+                if size <= 0:
+                    break  # the socket is full: asking again would only cost a system call
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
@@ -263,16 +270,19 @@ class Connection:
         if self._paused:
             self._resume()
 
-    def _send_some(self) -> int:
+    def _file_first(self) -> bool:
+        part = self._output[0]
+        return not isinstance(part, _PLAIN) and part.size > _COPY_LIMIT
+
+    def _send_bytes(self) -> int:
+        """Send what comes before the next file slice; the size, negative if it was cut short."""
         output = self._output
         chunks: list[Any] = []
-        while output and (isinstance(output[0], _PLAIN) or output[0].size <= _COPY_LIMIT):
+        while output and not self._file_first():
             part = output.popleft()
             if not isinstance(part, _PLAIN):
                 part = part.file.pread(part.position, part.size)
             chunks.append(part)
-        if not chunks:
-            return self._send_file()
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:
             sent = self._socket.send(data, socket.MSG_MORE if output else 0)
@@ -281,18 +291,22 @@ class Connection:
             raise
         if sent < len(data):
             output.appendleft(memoryview(data)[sent:])
+            return -sent
         return sent
 
     def _send_file(self) -> int:
+        """As ``_send_bytes``, for a file slice: the kernel sends it."""
         part = self._output[0]
-        sent = os.sendfile(self._fd, part.file.fileno(), part.position, part.size)
-        if not sent:
-            raise OSError(f"segment ends before byte {part.position + part.size}")
-        if sent == part.size:
+        position, size = part.position, part.size
+        wanted = min(size, _FLUSH_LIMIT)
+        sent = send_file(self._fd, part.file.fileno(), position, wanted, self._patience_us)
+        if sent < 0:
+            raise OSError(f"segment ends at byte {position - 1 - sent}, before {position + size}")
+        if sent == size:
             self._output.popleft()
-        else:
-            self._output[0] = part._replace(position=part.position + sent, size=part.size - sent)
-        return sent
+            return sent
+        self._output[0] = part._replace(position=position + sent, size=size - sent)
+        return sent if sent == wanted else -sent
 
     # --- the end ------------------------------------------------------------------------------
 

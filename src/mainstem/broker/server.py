@@ -77,11 +77,12 @@ class Server:
                 continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if sock.getsockname()[0] == peer[0]:
+            local = sock.getsockname()[0] == peer[0]
+            if local:
                 # On one machine, what is sent should still be in the cache when it is received.
                 # Over a network the kernel's own tuning must stay on.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOCAL_SEND_BUFFER)
-            self._connections.add(Connection(self, sock, str(peer[0])))
+            self._connections.add(Connection(self, sock, str(peer[0]), local=local))
             self.statistics.connections = len(self._connections)
 
     def _rest_accepting(self, error: OSError) -> None:

@@ -26,6 +26,7 @@ try:
     )
     from mainstem.kernels.record_reader import HeaderColumns, RecordColumns, decode_records
     from mainstem.kernels.record_writer import HeaderColumn, encode_records, seal
+    from mainstem.kernels.sending import send_file
 except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subprocess by the tests
     if not (error.name or "").startswith("mainstem.kernels."):
         raise  # a dependency is missing, not a kernel
@@ -55,6 +56,7 @@ __all__ = [
     "read_header",
     "read_produce_request",
     "seal",
+    "send_file",
     "stamp",
     "stamp_append_time",
     "write_produce_response",

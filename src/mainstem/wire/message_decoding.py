@@ -97,9 +97,15 @@ def _field(
 
 
 def _defaults(optional: dict[str, dataclasses.Field[Any]]) -> Callable[[], dict[str, Any]]:
-    """A fresh dictionary of defaults; constant ones are only copied."""
+    """A fresh dictionary of defaults; what may be changed later is made anew each time."""
     values = {name: default_of(field) for name, field in optional.items()}
-    mutable = [name for name, value in values.items() if isinstance(value, list | Message)]
+    mutable = [(n, value) for n, value in values.items() if isinstance(value, list | Message)]
     if not mutable:
         return values.copy
-    return lambda: {**values, **{name: default_of(optional[name]) for name in mutable}}
+    return lambda: {**values, **{name: _fresh(value) for name, value in mutable}}
+
+
+def _fresh(default: Any) -> Any:
+    if isinstance(default, Message):
+        return Message(**{name: _fresh(value) for name, value in default.__dict__.items()})
+    return [] if isinstance(default, list) else default

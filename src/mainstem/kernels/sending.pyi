@@ -1,0 +1,3 @@
+def send_file(
+    socket_descriptor: int, file_descriptor: int, position: int, size: int, patience_us: int
+) -> int: ...
