@@ -51,6 +51,16 @@ def source(path: Path) -> None:
                 offset, size = offset + sent, size - sent
 
 
+def prime(path: Path, size: int) -> None:
+    """Leave ``size`` bytes of page cache just freed, as the kernel hands it out again first."""
+    block = bytes(CHUNK)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for _ in range(-(-size // CHUNK)):
+        os.write(file, block)
+    os.close(file)
+    path.unlink()
+
+
 def _connections() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)
