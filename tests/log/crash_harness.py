@@ -28,6 +28,7 @@ class Written:
     base_offset: int
     last_offset: int
     sequence: tuple[int, int, int]
+    timestamp: int
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Life:
     durable_offset: int = 0
     kept_offset: int = 0
     faulty: bool = False
+    accepted: bool = False  # an append, since the last clean stop
     cut: bool = False  # since the last look
     log_start_offset: int = 0
     log_start_tried: int = 0
@@ -98,6 +100,7 @@ class Life:
         elif roll < 0.94:
             self.delete()
         elif roll < 0.97:
+            self.accepted = False  # even if the power goes: the marker may be there by then
             self.log.close()
             self.durable_offset = self.partition.log_end_offset
             self.open()
@@ -113,7 +116,8 @@ class Life:
         count, size = self.rng.randint(1, 4), self.rng.choice((1, 30, 300, 700))
         first = self.sequences.get(producer, 0)
         identity = (producer, 0, first) if producer >= 0 else (-1, -1, -1)
-        data = batch(count, size, producer=identity, timestamps=self.clock.now_ms())
+        now = self.clock.now_ms()
+        data = batch(count, size, producer=identity, timestamps=now)
         base = self.partition.log_end_offset
         try:
             appended = self.partition.append(data)
@@ -121,10 +125,11 @@ class Life:
             assert self.partition.log_end_offset == base
             raise
         except PowerCut:
-            self.flight = Written(bytes(data), base, base + count - 1, identity)
+            self.flight = Written(bytes(data), base, base + count - 1, identity, now)
             raise
         assert (appended.base_offset, appended.duplicate) == (base, False)
-        self.written.append(Written(bytes(data), base, base + count - 1, identity))
+        self.accepted = True
+        self.written.append(Written(bytes(data), base, base + count - 1, identity, now))
         if producer >= 0:
             self.sequences[producer] = first + count
 
@@ -158,7 +163,6 @@ class Life:
         """Open what survived, hold it against the promises, and go on from there."""
         before = self.epoch
         self.filesystem.fault = None
-        was_clean = self.filesystem.exists("d/topics/t-0/clean-shutdown")
         self.open()
         partition = self.partition
         end = partition.log_end_offset
@@ -169,8 +173,9 @@ class Life:
         candidates = [*self.written, *([self.flight] if self.flight else [])]
         survivors = [item for item in candidates if item.last_offset < end]
         assert not survivors or survivors[-1].last_offset == end - 1 or end <= self.log_start_tried
-        assert was_clean or partition.leader_epoch > before or before == -1
+        assert partition.leader_epoch > before or not self.accepted
         self._verify_content(partition, survivors)
+        self._verify_times(partition, survivors)
         self._verify_producers(partition, survivors)
         self._continue_from(survivors, end)
         errors = [f for f in check("d", filesystem=self.filesystem) if f.severity == "error"]
@@ -186,6 +191,17 @@ class Life:
             item.data for item in survivors if item.last_offset >= partition.log_start_offset
         )
         assert got == expected, "other bytes came back than were written"
+
+    def _verify_times(self, partition: Partition, survivors: list[Written]) -> None:
+        """Looked up through the indexes, which must be those of these bytes."""
+        start = partition.log_start_offset
+        left = [item for item in survivors if item.last_offset >= start]
+        for item in self.rng.sample(left, min(6, len(left))):
+            first = next(other for other in left if other.timestamp >= item.timestamp)
+            expected = (max(first.base_offset, start), first.timestamp)
+            assert partition.offset_for_timestamp(item.timestamp) == expected
+        largest = max((item.timestamp for item in left), default=-1)
+        assert not left or partition.largest_timestamp == largest
 
     def _verify_producers(self, partition: Partition, survivors: list[Written]) -> None:
         last = {item.sequence[0]: item for item in survivors if item.sequence[0] >= 0}
@@ -203,7 +219,7 @@ class Life:
             item.sequence[0]: item.sequence[2] + item.last_offset - item.base_offset + 1
             for item in survivors
         }
-        self.written, self.flight, self.cut = survivors, None, False
+        self.written, self.flight, self.cut, self.accepted = survivors, None, False, False
         self.durable_offset, self.epoch = end, self.partition.leader_epoch
         self.log_start_offset = self.partition.log_start_offset
         self.log_start_tried = max(self.log_start_tried, self.log_start_offset)

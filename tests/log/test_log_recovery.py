@@ -3,12 +3,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from log_batches import batch, whole
 
 from mainstem.errors import Corrupt, Unavailable
+from mainstem.kernels import stamp
 from mainstem.log import Log, LogConfig, Partition
 from mainstem.testing.clock import VirtualClock
 from mainstem.testing.filesystem import CrashFileSystem, PowerCut
@@ -119,12 +121,76 @@ def test_garbage_after_the_last_batch_is_cut(root: Path, junk: bytes) -> None:
     assert whole(reopen(root)) == content
 
 
-def test_a_stale_whole_batch_after_the_last_is_cut(root: Path) -> None:
-    """A block of an older file may hold a batch whose CRC is right but not its offset."""
-    content = killed(root, 30)
+@pytest.mark.parametrize(("offset", "epoch"), [(7, 1), (31, 1), (30, 0)])
+def test_a_stale_whole_batch_after_the_last_is_cut(root: Path, offset: int, epoch: int) -> None:
+    """A block of an older file may hold a batch whose CRC is right, but not where it lies."""
+    killed(root, 29)
+    log = Log(root)
+    partition = log.open("t", 0, SMALL)
+    partition.append(batch(1, 10))
+    content = whole(partition)
+    log.close(clean=False)
+    stale = batch(1, 10)
+    stamp(stale, 0, offset, epoch)
     with last_segment(root).open("ab") as file:
-        file.write(batch(1, 10, base_offset=7))
+        file.write(stale)
     assert whole(reopen(root)) == content
+
+
+def test_producer_state_of_records_that_were_lost_is_lost_too(root: Path) -> None:
+    log = Log(root)
+    partition = log.open("t", 0, SMALL)
+    for sequence in range(30):
+        partition.append(batch(1, 100, producer=(1, 0, sequence)))
+    log.close(clean=False)
+    (root / "topics" / "t-0" / "recovery-point").unlink(missing_ok=True)
+    segments = sorted(root.rglob("*.log"))
+    os.truncate(segments[1], 0)
+    log = Log(root)
+    partition = log.open("t", 0, SMALL)
+    end = partition.log_end_offset
+    assert end == int(segments[1].stem)
+    assert max(int(path.stem) for path in root.rglob("*.producers")) <= end
+    assert partition.append(batch(1, 100, producer=(1, 0, end))).base_offset == end
+    log.close(clean=False)
+
+
+def test_a_log_whose_end_was_lost_behind_its_start_begins_again_at_its_start() -> None:
+    """Retention may delete what was never synced; a crash may then lose what follows."""
+    started_over = 0
+    for seed in range(60):
+        disk = CrashFileSystem(seed=seed)
+        log = Log("d", filesystem=disk)
+        partition = log.open("t", 0, SMALL)
+        for _ in range(20):
+            partition.append(batch(1, 200))
+        partition.config = replace(SMALL, retention_bytes=0)
+        partition.enforce_retention(0)
+        start, end = partition.log_start_offset, partition.log_end_offset
+        again = Log("d", filesystem=disk.crash(seed)).open("t", 0, SMALL)
+        assert start <= again.log_start_offset <= again.log_end_offset <= end, seed
+        assert again.append(batch()).base_offset >= start, seed
+        started_over += again.log_end_offset == start + 1
+    assert started_over
+
+
+def test_an_index_whose_sync_failed_is_not_trusted_by_the_next_start(
+    disk: CrashFileSystem, memory_log: Log
+) -> None:
+    partition = memory_log.open("t", 0, SMALL)
+    for _ in range(20):
+        partition.append(batch(1, 200))
+    disk.fault = lambda _, operation, path: (
+        OSError(errno.EIO, operation, path)
+        if operation == "fdatasync" and path.endswith("index")
+        else None
+    )
+    partition.sync()
+    disk.fault = None
+    assert (partition.durable_offset, partition.poisoned) == (20, False)
+    memory_log.close()
+    again = Log("data", filesystem=disk).open("t", 0, SMALL)
+    assert (again.leader_epoch, again.log_end_offset) == (1, 20)  # it was recovered
 
 
 def test_damage_in_an_earlier_segment_past_the_recovery_point_drops_what_follows(

@@ -118,7 +118,8 @@ def _first_timestamp(segment: Segment) -> None:
 
 def _recover(storage: Storage, config: LogConfig) -> None:
     environment = storage.environment
-    slot = storage.slot(storage.recovery_point)
+    # The segment that ends at the recovery point may have been sealed after it was set.
+    slot = storage.slot(storage.recovery_point - 1)
     expected = storage.bases[slot]
     _replay_producers(storage, expected)
     scanned = []
@@ -253,10 +254,9 @@ def _settle(storage: Storage, scanned: list[Segment]) -> None:
             segment.seal()
             segment.sync_indexes()
         segment.file().fdatasync()
-    filesystem.fsync_directory(directory)
     latest = storage.epochs.latest
     storage.epochs.truncate_end(end_offset)
     storage.epochs.assign(latest + 1, end_offset)
-    storage.epochs.save(filesystem, directory)
+    storage.epochs.save(filesystem, directory)  # syncs the names above, too
     storage.recovery_point = end_offset
     checkpoints.write_numbers(filesystem, directory, checkpoints.RECOVERY_POINT, offset=end_offset)
