@@ -236,3 +236,19 @@ def test_verifiable_producer_and_consumer_agree(cluster: str, topic: str) -> Non
     commits = [each for each in events if each["name"] == "offsets_committed"]
     assert all(each["success"] for each in commits)
     assert commits[-1]["offsets"][-1]["offset"] == 500
+
+
+def test_leader_election_is_not_needed(shell: Shell, topic: str) -> None:
+    where = ("--topic", topic, "--partition", "0")
+    output = shell("LeaderElectionCommand", "--election-type", "preferred", *where)
+    assert f"Valid replica already elected for partitions {topic}-0" in output
+
+
+def test_groups_command_lists_the_type_and_protocol(
+    shell: Shell, admin: Administrator, topic: str
+) -> None:
+    member = admin.join(topic, topic)
+    until(lambda: member.poll() or member.assignment(), "an assignment")
+    rows = [line.split() for line in shell("GroupsCommand", "--list").splitlines()]
+    member.close()
+    assert [topic, "Classic", "consumer"] in rows
