@@ -162,8 +162,14 @@ def test_snappy_block_size_is_checked(size: int) -> None:
     assert refused(2, data) == "codec"
 
 
+def test_snappy_block_that_goes_on_behind_the_end_is_refused() -> None:
+    data = b"\x82SNAPPY\0" + struct.pack(">iii", 1, 1, 3) + b"\0"  # a sound block, too short
+    assert refused(2, data) == "codec"
+
+
 def test_snappy_block_that_declares_too_much_is_refused_before_allocating() -> None:
-    assert refused(2, b"\xff\xff\xff\xff\x0f" + b"\0" * 10, limit=2**40) == "codec"
+    with pytest.raises(BatchError, match="declares 4294967295"):
+        decompress(2, b"\xff\xff\xff\xff\x0f" + b"\0" * 10, limit=2**40)
 
 
 BOMB = """

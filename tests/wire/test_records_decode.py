@@ -186,6 +186,22 @@ def test_limit_leaves_the_rest_for_another_call(codec: int) -> None:
 
 
 @pytest.mark.parametrize("codec", range(5))
+def test_limit_never_skips_a_batch_for_a_smaller_one(codec: int) -> None:
+    data = b"".join(
+        encode(
+            batch_of([Record(b"v" * size)], base_offset=i, attributes=codec),
+            lambda body: bytes(compress(codec, body)),
+        )
+        for i, size in enumerate([10_000, 30_000, 100])
+    )
+    decoded = decode_batches(data, limit=35_000)
+    assert decoded.records["_offset"].to_pylist() == [0]
+    assert decoded.next_offset == 1
+    rest = decode_batches(data, start=decoded.end, limit=35_000)
+    assert rest.records["_offset"].to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("codec", range(5))
 def test_single_batch_beyond_the_limit_is_refused(codec: int) -> None:
     one = batch_of([Record(b"v" * 1000)], attributes=codec)
     data = encode(one, lambda body: bytes(compress(codec, body)))

@@ -151,6 +151,15 @@ def test_batch_of_no_rows_is_refused() -> None:
         encode_batch(pa.array([], pa.binary()), now_ms=0)
 
 
+def test_more_than_fits_into_one_batch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest batch is 2 GiB; with that number lowered the test needs no such memory."""
+    monkeypatch.setattr("mainstem.wire.encoding._LARGEST_BATCH", 61 + 2 * 17)
+    assert read_header(encode_batch([b"v" * 10] * 2, now_ms=0)).record_count == 2
+    with pytest.raises(Invalid, match="split them after row 2") as caught:
+        encode_batch([b"v" * 10] * 3, now_ms=0)
+    assert caught.value.code == 10
+
+
 def test_no_rows_are_no_batches() -> None:
     nothing = pa.array([], pa.binary())
     times = pa.array([], pa.timestamp("us"))

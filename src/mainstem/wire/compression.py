@@ -168,7 +168,7 @@ def _decompress_snappy(view: memoryview, limit: int) -> Memory:
 
 
 def _snappy_size(block: memoryview) -> int:
-    """The declared size, refused beyond what so many bytes can hold: 64 for every 3, or 2."""
+    """The declared size, refused beyond what so many bytes can hold (64 for every 3)."""
     import cramjam
 
     size = int(cramjam.snappy.decompress_raw_len(block))
