@@ -6,6 +6,7 @@ import os
 import socket
 
 import pytest
+
 from mainstem.kernels import send_file
 
 CONTENT = os.urandom(3_000_000)

@@ -55,8 +55,8 @@ class Connection:
 
     __slots__ = (
         "_buffer", "_busy", "_closed", "_fd", "_filled", "_flush_scheduled", "_host", "_output",
-        "_patience_us", "_paused", "_processing", "_replies", "_server", "_socket", "_writing", "last_progress",
-        "tasks",
+        "_patience_us", "_paused", "_processing", "_replies", "_server", "_socket", "_writing",
+        "last_progress", "tasks",
     )  # fmt: skip
 
     def __init__(self, server: Server, sock: socket.socket, host: str, *, local: bool) -> None:
