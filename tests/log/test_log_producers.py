@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from crc32c import crc32c
 from log_batches import batch, whole
 
 from mainstem.errors import Conflict, Invalid
@@ -183,6 +184,10 @@ def test_snapshots_survive_a_round_trip_and_no_damage(log: Log) -> None:
         damaged[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         with pytest.raises(SnapshotError):
             decode_snapshot(bytes(damaged))
+    extra = bytearray(data + b"\0")
+    extra[10:14] = crc32c(extra[14:]).to_bytes(4, "big")
+    with pytest.raises(SnapshotError, match="too many"):
+        decode_snapshot(bytes(extra))
     for size in range(len(data)):
         with pytest.raises(SnapshotError):
             decode_snapshot(data[:size])

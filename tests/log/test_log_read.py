@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,37 @@ def test_an_index_that_points_astray_is_noticed_and_rebuilt(log: Log, tmp_path: 
         assert found is not None
         assert (found.size, read_batches(found.read())[0].base_offset) == (size, base)
     assert index.read_bytes() != data
+
+
+def test_an_index_that_points_past_an_offset_is_noticed_and_rebuilt(
+    log: Log, tmp_path: Path
+) -> None:
+    fill(log.open("t", 0, SMALL), 200)
+    log.close()
+    segment, index = (
+        min((tmp_path / "data").rglob("*.log")),
+        min((tmp_path / "data").rglob("*.index")),
+    )
+    headers = read_batches(segment.read_bytes())
+    # A batch that is there, for an offset two batches before it.
+    index.write_bytes(struct.pack(">ii", headers[2].last_offset, headers[4].position))
+    again = Log(tmp_path / "data").open("t", 0, SMALL)
+    found = again.read(headers[3].base_offset, 1)
+    assert found is not None
+    assert read_batches(found.read())[0].base_offset == headers[3].base_offset
+
+
+def test_indexes_of_segments_not_used_lately_leave_memory(tmp_path: Path) -> None:
+    log = Log(tmp_path, max_open_files=4)
+    partition = log.open("t", 0, SMALL)
+    placed = fill(partition, 300)
+    partition.sync()
+    for base, last, _ in placed:
+        partition._reader.forget()
+        assert partition.read(base, 1).next_offset == last + 1  # type: ignore[union-attr]
+    segments = partition._storage.segments
+    assert len(segments) > 8
+    assert sum(segment.index is not None for segment in segments) <= 5
 
 
 def test_a_damaged_batch_header_is_corrupt_and_not_skipped(log: Log, tmp_path: Path) -> None:

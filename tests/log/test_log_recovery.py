@@ -11,7 +11,8 @@ from log_batches import batch, whole
 
 from mainstem.errors import Corrupt, Unavailable
 from mainstem.kernels import stamp
-from mainstem.log import Log, LogConfig, Partition
+from mainstem.log import Log, LogConfig, Partition, RealFileSystem
+from mainstem.log.checkpoints import write_numbers
 from mainstem.testing.clock import VirtualClock
 from mainstem.testing.filesystem import CrashFileSystem, PowerCut
 
@@ -155,9 +156,7 @@ def test_producer_state_of_records_that_were_lost_is_lost_too(root: Path) -> Non
     log.close(clean=False)
 
 
-def test_a_log_whose_end_was_lost_behind_its_start_begins_again_at_its_start() -> None:
-    """Retention may delete what was never synced; a crash may then lose what follows."""
-    started_over = 0
+def test_retention_of_what_was_never_synced_leaves_no_end_before_the_start() -> None:
     for seed in range(60):
         disk = CrashFileSystem(seed=seed)
         log = Log("d", filesystem=disk)
@@ -168,10 +167,24 @@ def test_a_log_whose_end_was_lost_behind_its_start_begins_again_at_its_start() -
         partition.enforce_retention(0)
         start, end = partition.log_start_offset, partition.log_end_offset
         again = Log("d", filesystem=disk.crash(seed)).open("t", 0, SMALL)
-        assert start <= again.log_start_offset <= again.log_end_offset <= end, seed
+        assert start == again.log_start_offset <= again.log_end_offset <= end, seed
         assert again.append(batch()).base_offset >= start, seed
-        started_over += again.log_end_offset == start + 1
-    assert started_over
+
+
+def test_a_log_that_ends_before_its_start_is_refused(root: Path) -> None:
+    killed(root, 30)
+    directory = str(root / "topics" / "t-0")
+    write_numbers(RealFileSystem(), directory, "log-start-offset", offset=31)
+    with pytest.raises(Corrupt, match="ends at offset 30"):
+        reopen(root)
+
+
+def test_a_partition_without_any_segment_is_refused_once_it_had_records(root: Path) -> None:
+    killed(root, 30, checkpoint=29)
+    for path in root.rglob("*.log"):
+        path.unlink()
+    with pytest.raises(Corrupt, match="no segment holds"):
+        reopen(root)
 
 
 def test_an_index_whose_sync_failed_is_not_trusted_by_the_next_start(

@@ -70,15 +70,15 @@ def _find_segments(storage: Storage) -> None:
             storage.add(segment)
     while len(storage.bases) > 1 and storage.bases[1] <= storage.log_start_offset:
         storage.remove_first(1)
-    first = storage.bases[0] if storage.bases else max(storage.recovery_point, 0)
-    if first > storage.log_start_offset:
+    start = storage.log_start_offset
+    if storage.bases[0] > start if storage.bases else max(storage.recovery_point, start):
         raise Corrupt(
-            f"{directory}: the log starts at offset {storage.log_start_offset} but its first "
-            f"segment begins at {first if storage.bases else 'none'}; restore the missing files",
+            f"{directory}: no segment holds the log start offset {start}; restore the missing "
+            "files or delete the partition",
             code=_KAFKA_STORAGE_ERROR,
         )
-    if not storage.bases:
-        segment = storage.new_segment(storage.log_start_offset)
+    if not storage.bases:  # stopped while it was being made
+        segment = storage.new_segment(0)
         segment.create(storage.environment.clock.now_ms())
         storage.add(segment)
 
@@ -132,19 +132,18 @@ def _recover(storage: Storage, config: LogConfig) -> None:
         slot += 1
         if not whole:
             break
-    if expected < storage.recovery_point:
+    # The start only moves past what is durable, and over names that are.
+    durable = max(storage.recovery_point, storage.log_start_offset)
+    if expected < durable:
         raise Corrupt(
             f"{scanned[-1].path}: the log ends at offset {expected} but everything up to "
-            f"{storage.recovery_point} was durable; restore it or delete the partition",
+            f"{durable} was durable; restore it or delete the partition",
             code=_KAFKA_STORAGE_ERROR,
         )
     for segment in reversed(storage.segments[slot:]):
         storage.unlink(segment)
     del storage.segments[slot:], storage.bases[slot:]
     storage.log_end_offset = expected
-    if expected < storage.log_start_offset:
-        _start_over(storage)
-        scanned = [storage.active]
     _settle(storage, scanned)
     storage.active.created_ms = environment.clock.now_ms()
 
@@ -227,19 +226,6 @@ def _replay_producers(storage: Storage, up_to: int) -> None:
                 "restore the file or delete the partition",
                 code=_KAFKA_STORAGE_ERROR,
             ) from torn
-
-
-def _start_over(storage: Storage) -> None:
-    """Nothing at or after the log start offset survived: begin there, empty."""
-    for segment in reversed(storage.segments):
-        storage.unlink(segment)
-    storage.segments.clear()
-    storage.bases.clear()
-    storage.producers = Producers()
-    storage.log_end_offset = storage.log_start_offset
-    segment = storage.new_segment(storage.log_end_offset)
-    segment.create(storage.environment.clock.now_ms())
-    storage.add(segment)
 
 
 def _settle(storage: Storage, scanned: list[Segment]) -> None:
