@@ -43,6 +43,7 @@ class ScriptedBroker:
         self.leader = 1
         self.hold: asyncio.Event | None = None
         self.producer_ids = 0
+        self.refused = 0  # sequence numbers out of order
         self.address = ("", 0)
         self._next: dict[tuple[int, int], int] = {}
         self._seen: dict[tuple[int, int, int], int] = {}
@@ -147,6 +148,7 @@ class ScriptedBroker:
             if seen is not None:
                 return 0, seen
             if header.base_sequence != self._next.get(who, 0):
+                self.refused += 1
                 return 45, -1
         log = self.log[partition]
         offset = sum(count for _, _, count in log)

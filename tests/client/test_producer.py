@@ -71,6 +71,23 @@ def test_random_trouble_neither_loses_nor_repeats_nor_reorders(seed: int) -> Non
     scenario(body)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_appends_that_meet_while_the_connection_opens_are_sent_in_order(seed: int) -> None:
+    """One that came when the connection had just opened overtook those that waited for it."""
+    source = random.Random(seed)
+
+    async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
+        async def later() -> None:
+            for _ in range(source.randrange(200)):
+                await asyncio.sleep(0)
+            await appender.append([b"x"], SMALL)
+
+        await asyncio.gather(*(later() for _ in range(30)))
+        assert broker.refused == 0, f"seed {seed}"
+
+    scenario(body)
+
+
 def test_a_moved_leader_is_looked_up_again() -> None:
     async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
         await appender.append([b"a"], SMALL)

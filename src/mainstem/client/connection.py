@@ -97,20 +97,31 @@ class Connection(asyncio.BufferedProtocol):
         body = encode_request(api_key, version, message)
         return (await self._exchange(api_key, version, body, timeout)).decode()
 
-    async def send(
-        self,
-        api_key: int,
-        version: int,
-        parts: Sequence[Any],
-        *,
-        timeout: float,
-        answered: bool = True,
-    ) -> Answer | None:
-        """Send a body that is already encoded as buffers; its raw answer, or ``None`` without."""
+    def start(
+        self, api_key: int, version: int, parts: Sequence[Any], *, answered: bool = True
+    ) -> asyncio.Future[Answer] | None:
+        """Send a body that is already encoded as buffers; what ``finish`` waits for.
+
+        It is sent before this returns, so that callers decide the order of their requests.
+        """
         self._check()
         correlation_id = self._protocol.number(api_key, version, answered=answered)
-        head = self._protocol.head(api_key, version, correlation_id, sum(map(len, parts)))
-        return await self._send([head, *parts], timeout, api_key, answered=answered)
+        size = sum(map(len, parts))
+        head = self._protocol.head(api_key, version, correlation_id, size)
+        return self._write([head, *parts], answered=answered)
+
+    async def finish(
+        self, waiter: asyncio.Future[Answer] | None, api_key: int, timeout: float
+    ) -> Answer | None:
+        """The raw answer of a request; ``None``, once it is sent, for one without."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._writable.wait()
+                return None if waiter is None else await waiter
+        except TimeoutError as error:
+            text = f"{api_name(api_key)} was not answered within {timeout:g} s"
+            self.abort(text)
+            raise Unavailable(f"{self.name}: {text}; retry", code=7) from error
 
     def abort(self, reason: str) -> None:
         """Drop the connection at once; open calls raise ``Unavailable`` with the reason."""
@@ -165,27 +176,18 @@ class Connection(asyncio.BufferedProtocol):
     async def _exchange(self, api_key: int, version: int, body: bytes, timeout: float) -> Answer:
         self._check()
         _, frame = self._protocol.request(api_key, version, body)
-        answer = await self._send([frame], timeout, api_key, answered=True)
+        answer = await self.finish(self._write([frame], answered=True), api_key, timeout)
         assert answer is not None
         return answer
 
-    async def _send(
-        self, parts: Iterable[Any], timeout: float, api_key: int, *, answered: bool
-    ) -> Answer | None:
+    def _write(self, parts: Iterable[Any], *, answered: bool) -> asyncio.Future[Answer] | None:
         assert self._transport is not None
         waiter: asyncio.Future[Answer] | None = None
         if answered:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
         self._transport.writelines(parts)
-        try:
-            async with asyncio.timeout(timeout):
-                await self._writable.wait()
-                return None if waiter is None else await waiter
-        except TimeoutError as error:
-            text = f"{api_name(api_key)} was not answered within {timeout:g} s"
-            self.abort(text)
-            raise Unavailable(f"{self.name}: {text}; retry", code=7) from error
+        return waiter
 
     def _check(self) -> None:
         if self._failure is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from mainstem.client.cluster import Cluster
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
 from mainstem.client.retry import Deadline
-from mainstem.errors import Corrupt, Invalid, Unavailable
+from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
 from mainstem.kernels import BatchError, read_batches
 from mainstem.wire import Message
 
@@ -19,6 +19,7 @@ _OUT_OF_RANGE, _UNKNOWN_TOPIC = 1, 3
 _CORRUPT = 2
 _PARTITION_BYTES = 4 << 20
 _REQUEST_BYTES = 16 << 20
+_LEAST_BYTES = 64 << 10
 _WAIT_MS = 500
 
 
@@ -32,6 +33,7 @@ class Position:
     end: int | None = None
     leader: int | None = None
     deadline: Deadline | None = None
+    trouble: MainstemError | None = None
     high_watermark: int = -1
 
     @property
@@ -77,6 +79,7 @@ class Fetcher:
         self._cluster = cluster
         self._active = [position for position in positions if not position.finished]
         self._prefetch = prefetch_bytes
+        self._bytes = _REQUEST_BYTES
         self._state = _State()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -142,12 +145,18 @@ class Fetcher:
             if position.deadline is None:
                 position.deadline = self._cluster.deadline()
             elif not await position.deadline.pause():
-                raise Unavailable(f"{position.name} cannot be read: no leader answered in time")
+                trouble = position.trouble or Unavailable("no leader answered")
+                raise Unavailable(
+                    f"{position.name} could not be read for {position.deadline.seconds:g} s: "
+                    f"{trouble}",
+                    code=trouble.code,
+                )
             try:
                 found = await self._cluster.leader(
                     position.topic, position.partition, position.deadline
                 )
-            except Unavailable:
+            except Unavailable as error:
+                position.trouble = error
                 continue  # asked again, by the next route
             position.leader = found.leader
         self._changed.set()
@@ -165,10 +174,13 @@ class Fetcher:
             wanted = mine[turn:] + mine[:turn]
             try:
                 answer = await self._ask(node, wanted)
-            except Unavailable:
+            except Unavailable as error:
+                # An answer that does not arrive in time, or whole, must become a smaller one.
+                self._bytes = max(_LEAST_BYTES, self._bytes // 4)
                 for position in wanted:
-                    self._lost_leader(position)
+                    self._lost_leader(position, error)
                 continue
+            self._bytes = min(_REQUEST_BYTES, self._bytes * 2)
             self._take_in(wanted, answer)
 
     async def _ask(self, node: int, wanted: list[Position]) -> Message:
@@ -183,14 +195,14 @@ class Fetcher:
                 Message(
                     partition=position.partition,
                     fetch_offset=position.offset,
-                    partition_max_bytes=_PARTITION_BYTES,
+                    partition_max_bytes=min(_PARTITION_BYTES, self._bytes),
                     replica_directory_id=None,
                 )
             )
         message = Message(
             max_wait_ms=_WAIT_MS,
             min_bytes=1,
-            max_bytes=_REQUEST_BYTES,
+            max_bytes=self._bytes,
             topics=list(topics.values()),
             forgotten_topics_data=[],
         )
@@ -204,7 +216,7 @@ class Fetcher:
             if not is_retriable(int(answer.error_code)):
                 raise error
             for position in wanted:
-                self._lost_leader(position)
+                self._lost_leader(position, error)
             return
         names = {t.id: t.name for t in self._cluster.metadata.topics.values() if t.id is not None}
         found = {
@@ -252,10 +264,11 @@ class Fetcher:
             raise error
         if code == _CORRUPT:
             raise error
-        self._lost_leader(position)
+        self._lost_leader(position, error)
 
-    def _lost_leader(self, position: Position) -> None:
+    def _lost_leader(self, position: Position, trouble: MainstemError) -> None:
         self._cluster.forget(position.topic)
+        position.trouble = trouble
         position.leader = None
         self._changed.set()
 

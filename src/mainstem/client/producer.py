@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,6 +35,7 @@ class Producer:
         self._lanes: dict[tuple[str, int, int], Lane] = {}
         self._active: set[Lane] = set()
         self._requests: Counter[int] = Counter()
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._serials = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
@@ -125,21 +126,18 @@ class Producer:
     async def _exchange(
         self, node: int, acks: int, load: list[tuple[Lane, Batch]]
     ) -> dict[tuple[Any, int], Message] | None:
-        connection = await self._cluster.connection(node, lane=self)
-        version = connection.version(PRODUCE)
-        topics: dict[str, TopicBatches] = {}
-        for lane, batch in load:
-            known = self._cluster.metadata.topics.get(lane.topic)
-            topic_id = None if known is None else known.id
-            if topic_id is None and version >= 13:
+        timeout = min(_patience(load), self._cluster.config.request_timeout)
+        # Whoever departed first is sent first, also while the connection is being opened: a
+        # producer's sequence numbers must arrive in order.
+        async with self._turns[node]:
+            connection = await self._cluster.connection(node, lane=self)
+            version = connection.version(PRODUCE)
+            topics = self._by_topic(load)
+            if version >= 13 and any(topic_id is None for _, topic_id, _ in topics.values()):
                 version = 12
-            topics.setdefault(lane.topic, (lane.topic, topic_id, []))
-            topics[lane.topic][2].append((lane.partition, batch.data))
-        timeout = min(deadline_cap(load), self._cluster.config.request_timeout)
-        parts = body_parts(version, acks, int(timeout * 1000), topics.values())
-        answer = await connection.send(
-            PRODUCE, version, parts, timeout=timeout + 1, answered=acks != 0
-        )
+            parts = body_parts(version, acks, int(timeout * 1000), topics.values())
+            waiter = connection.start(PRODUCE, version, parts, answered=acks != 0)
+        answer = await connection.finish(waiter, PRODUCE, timeout + 1)
         if answer is None:
             return None
         names = {topic_id: name for name, topic_id, _ in topics.values()}
@@ -148,6 +146,15 @@ class Producer:
             for topic in answer.decode().responses
             for part in topic.partition_responses
         }
+
+    def _by_topic(self, load: list[tuple[Lane, Batch]]) -> dict[str, TopicBatches]:
+        topics: dict[str, TopicBatches] = {}
+        for lane, batch in load:
+            known = self._cluster.metadata.topics.get(lane.topic)
+            topic_id = None if known is None else known.id
+            topics.setdefault(lane.topic, (lane.topic, topic_id, []))
+            topics[lane.topic][2].append((lane.partition, batch.data))
+        return topics
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -258,7 +265,7 @@ def _load(lanes: list[Lane]) -> list[tuple[Lane, Batch]]:
     return load
 
 
-def deadline_cap(load: list[tuple[Lane, Batch]]) -> float:
+def _patience(load: list[tuple[Lane, Batch]]) -> float:
     """Seconds that the most patient batch of a request has left."""
     return max(0.001, *(batch.deadline.left for _, batch in load))
 
