@@ -434,3 +434,29 @@ def test_a_deleted_partition_never_comes_back_in_part(seed: int) -> None:
         after = Log("data", filesystem=disk.crash(seed))
         if after.existing():
             assert after.open("t", 0, SMALL).log_end_offset == 10, (seed, crash_at)
+
+
+def test_a_roll_by_retention_after_a_clean_start_keeps_the_next_stop_clean(root: Path) -> None:
+    log = Log(root)
+    log.open("t", 0, SMALL).append(batch(1, timestamps=1))
+    log.close()
+    log = Log(root)
+    partition = log.open("t", 0, SMALL)
+    assert partition.enforce_retention(10**13) == 1
+    log.close()
+    again = reopen(root)
+    assert (again.leader_epoch, again.log_start_offset, again.log_end_offset) == (0, 1, 1)
+
+
+def test_a_file_that_cannot_be_read_is_unavailable(disk: CrashFileSystem) -> None:
+    log = Log("data", filesystem=disk)
+    partition = log.open("t", 0, SMALL)
+    for _ in range(20):
+        partition.append(batch(1, 200))
+    log.close()
+    partition = Log("data", filesystem=disk).open("t", 0, SMALL)
+    disk.unlink(f"{partition.directory}/{0:020d}.log")
+    for lookup in (lambda: partition.read(0, 100), lambda: partition.offset_for_timestamp(0)):
+        with pytest.raises(Unavailable, match="t-0 cannot be read") as raised:
+            lookup()
+        assert raised.value.code == 56

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from mainstem.errors import MainstemError, Unavailable
+from mainstem.errors import Unavailable
 from mainstem.log import checkpoints
 from mainstem.log.segment import Segment
 from mainstem.log.storage import Storage
@@ -15,7 +15,7 @@ KAFKA_STORAGE_ERROR = 56
 class Durability:
     """Tracks unsynced files and syncs them. Thread safe through the partition's ``lock``.
 
-    ``offset``: everything below survives a power cut. ``failure`` is set for good once the disk
+    ``offset``: everything below survives a power cut. ``failure`` stays set once the disk
     failed in a way that leaves its content unknown: after a failed fdatasync the kernel may
     have dropped the very pages (and says so once only), so trying again would prove nothing.
     """
@@ -28,7 +28,7 @@ class Durability:
         self._sealed: list[tuple[Segment, int]] = []
         self.indexes_unknown = False  # an index file's sync failed: let recovery rebuild it
         self.offset = storage.log_end_offset
-        self.failure: MainstemError | None = None
+        self._failed: str | None = None
 
     def wrote(self, segment: Segment) -> None:
         """Bytes go to ``segment``; called under the lock that also moves the log end offset."""
@@ -40,12 +40,22 @@ class Durability:
         self._sealed.append((sealed, self._storage.active.base_offset))
         self._unsynced[self._storage.active] = None
 
-    def poison(self, message: str) -> MainstemError:
-        self.failure = Unavailable(
-            f"{self._storage.name}: {message}; the partition takes no writes until reopened",
+    @property
+    def failure(self) -> Unavailable | None:
+        """A fresh error that says why nothing more is written; ``None`` while all is well."""
+        if self._failed is None:
+            return None
+        return Unavailable(
+            f"{self._storage.name}: {self._failed}; the partition takes no writes until reopened",
             code=KAFKA_STORAGE_ERROR,
         )
-        return self.failure
+
+    def poison(self, message: str) -> Unavailable:
+        """Write nothing more, for good; returns the error to raise."""
+        self._failed = message
+        failure = self.failure
+        assert failure is not None
+        return failure
 
     def sync(self) -> None:
         """Make everything appended so far durable. Blocks; meant for a thread of its own.
@@ -54,8 +64,9 @@ class Durability:
         """
         with self._syncing:
             with self._lock:
-                if self.failure is not None:
-                    raise self.failure
+                failure = self.failure
+                if failure is not None:
+                    raise failure
                 target = self._storage.log_end_offset
                 sealed, self._sealed = self._sealed, []
                 segments, self._unsynced = list(self._unsynced), {}

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from typing_extensions import Buffer
 
 from mainstem.errors import Closed, Invalid, Unavailable
-from mainstem.kernels import BatchHeader, stamp, stamp_append_time
+from mainstem.kernels import BatchHeader
 from mainstem.log import checkpoints, retention, timestamps
+from mainstem.log.appending import Appended, Appender
 from mainstem.log.config import LogConfig
 from mainstem.log.durability import KAFKA_STORAGE_ERROR, Durability
-from mainstem.log.filesystem import write_all
-from mainstem.log.indexes import MAX_OFFSET_ENTRIES, MAX_RELATIVE_OFFSET
 from mainstem.log.producers import Producer
 from mainstem.log.reading import OFFSET_OUT_OF_RANGE, Reader, Slice
-from mainstem.log.segment import Segment
 from mainstem.log.storage import Storage
-from mainstem.log.validation import check_batches, parse_batches
-
-
-class Appended(NamedTuple):
-    """Offsets are inclusive. ``log_append_time`` is -1 unless the topic stamps it."""
-
-    base_offset: int
-    last_offset: int
-    log_append_time: int
-    duplicate: bool
+from mainstem.log.validation import parse_batches
 
 
 class Partition:
@@ -52,7 +40,7 @@ class Partition:
         self._lock = threading.RLock()
         self._durability = Durability(storage, self._lock)
         self._reader = Reader(storage)
-        self._has_marker = clean
+        self._appender = Appender(storage, self._durability, clean=clean)
         self._closed = False
 
     @property
@@ -137,117 +125,10 @@ class Partition:
             headers = parse_batches(view, start, end)
         with self._lock:
             self._writable()
-            config, storage, now_ms = self.config, self._storage, self._clock.now_ms()
-            check_batches(headers, start, end, config, now_ms)
-            stamps = config.timestamp_type == "LogAppendTime"
-            first = headers[0]
-            if first.producer_id >= 0:
-                known = storage.producers.check(first)
-                if known is not None:
-                    return Appended(known.base_offset, known.last_offset, known.timestamp, True)
-            base_offset = offset = storage.log_end_offset
-            epoch = storage.epochs.latest
-            largest = now_ms if stamps else -1
-            for header in headers:
-                stamp(view, header.position, offset, epoch)
-                if stamps:
-                    stamp_append_time(view, header.position, now_ms)
-                elif header.max_timestamp > largest:
-                    largest = header.max_timestamp
-                offset += header.last_offset_delta + 1
-            segment = self._segment_for(end - start, offset - 1, largest, now_ms)
-            self._write(segment, view[start:end])
-            self._account(segment, headers, now_ms if stamps else -1, now_ms)
-            return Appended(base_offset, offset - 1, now_ms if stamps else -1, False)
+            return self._appender.append(view, headers, start, end, self.config)
 
-    def _account(
-        self, segment: Segment, headers: Sequence[BatchHeader], append_time: int, now_ms: int
-    ) -> None:
-        """Make what was written part of the log."""
-        storage, interval = self._storage, self.config.index_interval_bytes
-        offset = storage.log_end_offset
-        for header in headers:
-            last = offset + header.last_offset_delta
-            time = header.max_timestamp if append_time < 0 else append_time
-            segment.note(header.size, last, time, interval)
-            if header.producer_id >= 0:
-                storage.producers.record(
-                    header.producer_id,
-                    header.producer_epoch,
-                    header.base_sequence,
-                    offset,
-                    last,
-                    append_time,
-                    now_ms,
-                )
-            offset = last + 1
-        storage.log_end_offset = offset
-
-    def _segment_for(self, size: int, last_offset: int, largest: int, now_ms: int) -> Segment:
-        """The active segment, or a new one (Kafka's LogSegment.shouldRoll)."""
-        if self._has_marker:
-            self._remove_marker()
-        active, config = self._storage.active, self.config
-        if not active.size:
-            return active
-        if active.first_timestamp is not None and active.first_timestamp >= 0 and largest >= 0:
-            waited = largest - active.first_timestamp
-        else:
-            waited = now_ms - active.created_ms
-        index = active.index
-        assert index is not None
-        if (
-            active.size + size > config.segment_bytes
-            or waited > config.segment_ms
-            or last_offset - active.base_offset > MAX_RELATIVE_OFFSET
-            or len(index.offsets) >= MAX_OFFSET_ENTRIES
-        ):
-            return self._roll(now_ms)
-        return active
-
-    def _roll(self, now_ms: int) -> Segment:
-        sealed = self._storage.active
-        try:
-            segment = self._storage.roll(now_ms)
-        except OSError as error:
-            raise Unavailable(
-                f"{self.name}: no new segment could be made: {error}; free some space and retry",
-                code=KAFKA_STORAGE_ERROR,
-            ) from error
-        self._durability.rolled(sealed)
-        return segment
-
-    def _remove_marker(self) -> None:
-        """The first append since a clean start: from here on a crash needs recovery."""
-        marker = f"{self.directory}/{checkpoints.CLEAN_SHUTDOWN}"
-        try:
-            if self._filesystem.exists(marker):
-                self._filesystem.unlink(marker)
-            self._filesystem.fsync_directory(self.directory)
-        except OSError as error:
-            raise Unavailable(
-                f"{self.name}: cannot begin to write: {error}", code=KAFKA_STORAGE_ERROR
-            ) from error
-        self._has_marker = False
-
-    def _write(self, segment: Segment, data: memoryview) -> None:
-        """All of ``data`` at the end of ``segment``, or none of it."""
-        file, position = segment.file(), segment.size
-        self._durability.wrote(segment)
-        try:
-            if file.pwrite(data, position) != len(data):
-                write_all(file, data, position)
-        except OSError as error:
-            failure = Unavailable(
-                f"{self.name}: {len(data)} bytes could not be written: {error}; nothing was "
-                "accepted, free some space and retry",
-                code=KAFKA_STORAGE_ERROR,
-            )
-            try:
-                file.truncate(position)
-            except OSError as second:
-                self._durability.poison(f"a failed write could not be undone: {second}")
-            raise failure from error
+    def _unreadable(self, error: OSError) -> Unavailable:
+        return Unavailable(f"{self.name} cannot be read: {error}", code=KAFKA_STORAGE_ERROR)
 
     def _usable(self) -> None:
         if self._closed:
@@ -255,8 +136,9 @@ class Partition:
 
     def _writable(self) -> None:
         self._usable()
-        if self._durability.failure is not None:
-            raise self._durability.failure
+        failure = self._durability.failure
+        if failure is not None:
+            raise failure
 
     def read(
         self,
@@ -277,17 +159,28 @@ class Partition:
             limit = self._storage.log_end_offset
             if up_to is not None and up_to < limit:
                 limit = up_to
-            return self._reader.read(offset, max_bytes, limit, at_least_one)
+            try:
+                return self._reader.read(offset, max_bytes, limit, at_least_one)
+            except OSError as error:
+                raise self._unreadable(error) from error
 
     def offset_for_timestamp(self, timestamp: int) -> tuple[int, int] | None:
         """(offset, timestamp) of the first record at or after ``timestamp`` (ms), if any."""
         with self._lock:
-            return timestamps.first_at_or_after(self._storage, timestamp)
+            self._usable()
+            try:
+                return timestamps.first_at_or_after(self._storage, timestamp)
+            except OSError as error:
+                raise self._unreadable(error) from error
 
     def offset_of_max_timestamp(self) -> tuple[int, int] | None:
         """(offset, timestamp) of the first record with the largest timestamp, if any."""
         with self._lock:
-            return timestamps.first_with_largest(self._storage)
+            self._usable()
+            try:
+                return timestamps.first_with_largest(self._storage)
+            except OSError as error:
+                raise self._unreadable(error) from error
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """(epoch, end offset) as OffsetForLeaderEpoch answers it; (-1, -1) if unknown."""
@@ -325,7 +218,7 @@ class Partition:
             storage.producers.expire(now_ms - config.producer_expiry_ms)
             count = retention.expired_segments(storage, config, now_ms)
             if count == len(storage.segments):
-                self._roll(now_ms)
+                self._appender.roll(now_ms)
             if count:
                 retention.advance_start(storage, storage.bases[count])
                 self._reader.forget()
@@ -350,7 +243,7 @@ class Partition:
             if self._closed:
                 return
             try:
-                if clean and not self.poisoned and not self._has_marker:
+                if clean and not self.poisoned and not self._appender.has_marker:
                     self.sync()
                     self._leave_clean()
             except OSError as error:
@@ -385,4 +278,4 @@ class Partition:
             active_base=storage.active.base_offset,
             active_size=storage.active.size,
         )
-        self._has_marker = True
+        self._appender.has_marker = True

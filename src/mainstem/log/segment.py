@@ -174,6 +174,10 @@ class Segment:
         self.size += size
         self.unindexed += size
 
+    def entries(self) -> int:
+        """How many the offset index has."""
+        return len(self._loaded()[0].offsets)
+
     def largest_timestamp(self) -> tuple[int, int]:
         """The largest timestamp (-1 for none) and the last offset of the batch that has it."""
         if self._largest is None:
