@@ -460,3 +460,25 @@ def test_a_file_that_cannot_be_read_is_unavailable(disk: CrashFileSystem) -> Non
         with pytest.raises(Unavailable, match="t-0 cannot be read") as raised:
             lookup()
         assert raised.value.code == 56
+
+
+def test_a_start_offset_seen_but_not_durable_deletes_nothing() -> None:
+    """Killed between rename and fsync; while the next start deletes, the power goes."""
+    for seed in range(300):
+        disk = CrashFileSystem(seed=seed)
+        partition = Log("d", filesystem=disk).open("t", 0, SMALL)
+        for _ in range(20):
+            partition.append(batch(1, 200))
+        partition.sync()
+        disk.fault = lambda _, operation, path: (
+            OSError(errno.EIO, operation, path) if operation == "fsync_directory" else None
+        )
+        with pytest.raises(Unavailable):
+            partition.delete_records_before(15)
+        disk.fault = None
+        disk.crash_at = disk.calls + 4 + seed % 12
+        with pytest.raises(PowerCut):
+            Log("d", filesystem=disk).open("t", 0, SMALL)
+        again = Log("d", filesystem=disk.crash(seed)).open("t", 0, SMALL)
+        assert again.log_start_offset in (0, 15), seed
+        assert again.log_end_offset == 20, seed

@@ -42,6 +42,9 @@ def load(directory: str, environment: Environment, config: LogConfig) -> tuple[S
     Raises ``Corrupt`` with path and offset.
     """
     filesystem = environment.filesystem
+    # Whoever was killed here may have left names that are seen but not durable; nothing may be
+    # unlinked on the word of a checkpoint that a power cut could still take back.
+    filesystem.fsync_directory(directory)
     storage = Storage(directory, environment)
     storage.epochs = LeaderEpochs.load(filesystem, directory)
     read = checkpoints.read_numbers
