@@ -252,3 +252,11 @@ def test_ten_thousand_idle_connections_do_not_slow_the_others(broker):
             assert broker.call(lambda: broker.broker.counters.connections) == 10_001
         assert resident_bytes() - before < 10_000 * 8 * KIBIBYTE
         idlers.communicate()
+
+
+def test_a_port_that_is_taken_leaves_nothing_open(tmp_path, broker):
+    port = int(broker.address.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"), running_broker(tmp_path / "b", port=port):
+        pass
+    with running_broker(tmp_path / "b"):
+        pass

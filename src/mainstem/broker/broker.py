@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from typing import Any
@@ -16,6 +17,7 @@ from mainstem.broker.server import Server
 from mainstem.broker.statistics import Statistics
 from mainstem.broker.store import Store
 from mainstem.broker.topics import Topics
+from mainstem.broker.upkeep import Upkeep
 from mainstem.broker.waiters import Waiters
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import MainstemError
@@ -48,7 +50,7 @@ class Broker:
         self.address: tuple[str, int]
         self._server: Server
         self._durability: Durability
-        self._retention_timer: asyncio.TimerHandle | None = None
+        self._upkeep: Upkeep
         self._closed = False
 
     async def start(self, listener: socket.socket | None = None) -> tuple[str, int]:
@@ -58,20 +60,28 @@ class Broker:
         """
         self.loop = asyncio.get_running_loop()
         self.config.data.mkdir(parents=True, exist_ok=True)
+        opened = contextlib.ExitStack()  # closed again where a later step fails
+        with opened:
+            self._open(opened)
+            self.address = self._server.listen(Dispatcher(self), listener)
+            opened.pop_all()
+        self.groups.start()
+        self._upkeep.start(self.config.retention_check_ms, self.config.checkpoint_ms)
+        return self.address
+
+    def _open(self, opened: contextlib.ExitStack) -> None:
         self.store = Store(self.config.data / "metadata.sqlite", clock=self.clock)
+        opened.callback(self.store.close)
         self.log = Log(self.config.data, clock=self.clock)
+        opened.callback(self.log.close)
         self.topics = Topics(self.store, self.log, self.config)
         self.producer_ids = ProducerIds(self.store)
         self.cluster_id = self.store.cluster_id
         self.groups = GroupCoordinator(self.store, self.topics, self.config, self.clock, self.loop)
-        self.groups.start()
         self._durability = Durability(self.loop, self.counters)
+        opened.callback(self._durability.close)
         self._server = Server(self.config, self.counters, self.loop)
-        self.address = self._server.listen(Dispatcher(self), listener)
-        self._retention_timer = self.loop.call_later(
-            self.config.retention_check_ms / 1000, self._enforce_retention
-        )
-        return self.address
+        self._upkeep = Upkeep(self.topics, self.log, self.clock)
 
     @property
     def advertised(self) -> tuple[str, int]:
@@ -89,26 +99,13 @@ class Broker:
         """Close what is idle or stuck now, not at the next round."""
         self._server.sweep()
 
-    def _enforce_retention(self) -> None:
-        now_ms = self.clock.now_ms()
-        for topic in self.topics.all():
-            for index in range(topic.partition_count):
-                try:
-                    topic.partition(index).enforce_retention(now_ms)
-                except MainstemError as error:
-                    logger.error("retention of %s-%d: %s", topic.name, index, error)
-        self._retention_timer = self.loop.call_later(
-            self.config.retention_check_ms / 1000, self._enforce_retention
-        )
-
     async def close(self) -> None:
         """Answer what was accepted, then close sockets, groups, log and store. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        if self._retention_timer is not None:
-            self._retention_timer.cancel()
         self._server.stop_accepting()
+        await self._upkeep.close()
         await self.groups.close()
         await self._drain()
         tasks = self._server.tasks()

@@ -43,3 +43,5 @@ class BrokerConfig:
     offsets_retention_ms: int = 7 * DAY_MS
     offset_metadata_max_bytes: int = 4_096
     retention_check_ms: int = 300_000
+    #: How often everything is synced and noted as such: bounds what a crash makes us read again.
+    checkpoint_ms: int = 60_000

@@ -85,7 +85,12 @@ async def _replay(
     show: Callable[[Journey], None],
 ) -> None:
     async with await ms.aconnect(address) as stem:
-        topic = await stem.topic(TOPIC, partitions=PARTITIONS, create=True)
+        topic = await stem.topic(
+            TOPIC,
+            partitions=PARTITIONS,
+            create=True,
+            config={"retention.ms": "-1"},  # 2013 is longer ago than the default keeps
+        )
         began = time.perf_counter()
         showing = asyncio.create_task(_show(journey, show))
         try:
