@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.client import Appended, Json, Raw, Written
+    from mainstem.client import Appended, Json, Raw, Sasl, Tls, Written
     from mainstem.errors import (
         Closed,
         Conflict,
@@ -44,7 +44,9 @@ __all__ = [
     "Json",
     "MainstemError",
     "Raw",
+    "Sasl",
     "Stem",
+    "Tls",
     "Topic",
     "Unavailable",
     "Written",
@@ -55,7 +57,7 @@ __all__ = [
     "open",
 ]
 _HOMES = {
-    "mainstem.client": ("Appended", "Json", "Raw", "Written"),
+    "mainstem.client": ("Appended", "Json", "Raw", "Sasl", "Tls", "Written"),
     "mainstem.errors": (
         "Closed", "Conflict", "Corrupt", "Denied", "Invalid", "MainstemError", "Unavailable",
     ),

@@ -24,6 +24,7 @@ from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.producer import Producer
 from mainstem.client.reader import Reader
+from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 
 __all__ = [
     "Acks",
@@ -42,6 +43,7 @@ __all__ = [
     "GroupOffset",
     "Groups",
     "Json",
+    "Mechanism",
     "PartitionDescription",
     "Point",
     "Points",
@@ -49,7 +51,10 @@ __all__ = [
     "Producer",
     "Raw",
     "Reader",
+    "Sasl",
     "Setting",
+    "Tls",
+    "TokenCallback",
     "TopicDescription",
     "Written",
     "bounds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,6 +14,7 @@ from mainstem.client.connection import Connection
 from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.metadata import ClusterMetadata, PartitionMetadata, TopicMetadata
 from mainstem.client.retry import Deadline, Gate, retry
+from mainstem.client.security import Sasl, Tls, check_sasl, tls_context
 from mainstem.errors import Invalid, MainstemError, Unavailable
 from mainstem.wire import Message
 
@@ -28,7 +30,8 @@ class ClientConfig:
     """How patient a client is; all times in seconds.
 
     ``retry_for`` bounds a whole operation with its retries, ``request_timeout`` one request,
-    ``metadata_max_age`` how long a leader is believed without asking again.
+    ``metadata_max_age`` how long a leader is believed without asking again. ``security`` is a
+    login, ``tls`` how to encrypt: ``True`` (the system's authorities), ``Tls(…)`` or a context.
     """
 
     client_id: str = "mainstem"
@@ -36,6 +39,8 @@ class ClientConfig:
     request_timeout: float = 30.0
     retry_for: float = 60.0
     metadata_max_age: float = 300.0
+    security: Sasl | None = None
+    tls: Tls | ssl.SSLContext | bool | None = None
 
 
 def parse_addresses(text: str) -> list[tuple[str, int]]:
@@ -68,6 +73,8 @@ class Cluster:
         self._coordinators: dict[str, int] = {}
         self._refreshed: dict[str, float] = {}
         self._random = random.Random()
+        self._sasl = check_sasl(config.security)
+        self._tls = tls_context(config.tls)
 
     @property
     def name(self) -> str:
@@ -138,6 +145,8 @@ class Cluster:
                 address,
                 client_id=self.config.client_id,
                 timeout=self.config.connect_timeout,
+                tls=self._tls,
+                sasl=self._sasl,
             )
             task = asyncio.get_running_loop().create_task(opening)
             self._open[address, lane] = task

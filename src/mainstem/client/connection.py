@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from mainstem.client import handshake
 from mainstem.client.kafka_errors import error_for
 from mainstem.client.protocol import Answer, Protocol
+from mainstem.client.security import Sasl, tls_error
+from mainstem.client.versions import UNSUPPORTED_VERSION, common_version, read_versions
 from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
 from mainstem.wire import Message, api_name, api_versions, encode_request
 
 API_VERSIONS = 18
-_UNSUPPORTED_VERSION = 35
+_RENEW_AT = 0.85  # of a session's lifetime, as Apache Kafka's clients do
+
+#: A request that waits to be numbered and sent, and who waits for its answer.
+_Held = tuple[Callable[[], Sequence[Any]], asyncio.Future[Answer] | None]
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -23,8 +30,13 @@ class Connection(asyncio.BufferedProtocol):
     later ones raise ``Unavailable``; a new connection is needed then.
     """
 
-    def __init__(self, address: tuple[str, int], client_id: str | None) -> None:
+    def __init__(
+        self, address: tuple[str, int], client_id: str | None, sasl: Sasl | None = None
+    ) -> None:
         self.address = address
+        self._sasl = sasl
+        self._held: list[_Held] | None = None  # while a session is renewed: what waits for it
+        self._renewal: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.versions: dict[int, int] = {}
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._protocol = Protocol(client_id)
@@ -36,20 +48,36 @@ class Connection(asyncio.BufferedProtocol):
 
     @classmethod
     async def open(
-        cls, address: tuple[str, int], *, client_id: str | None, timeout: float
+        cls,
+        address: tuple[str, int],
+        *,
+        client_id: str | None,
+        timeout: float,
+        tls: ssl.SSLContext | None = None,
+        sasl: Sasl | None = None,
     ) -> Connection:
-        """Connect and agree on versions. Raises ``Unavailable`` when nobody answers in time."""
+        """Connect, agree on versions and log in.
+
+        Raises ``Unavailable`` when nobody answers in time, ``Denied`` for a certificate or a
+        login that is not accepted, ``Invalid`` where the broker does not speak TLS or SASL.
+        """
         loop = asyncio.get_running_loop()
-        connection = cls(address, client_id)
+        connection = cls(address, client_id, sasl)
+        name = None if tls is None else address[0]
         try:
             async with asyncio.timeout(timeout):
-                await loop.create_connection(lambda: connection, *address)
+                await loop.create_connection(
+                    lambda: connection, *address, ssl=tls, server_hostname=name
+                )
                 await connection._negotiate(timeout)
+                await connection._log_in(timeout)
         except TimeoutError as error:
             connection.abort("it did not answer")
             raise Unavailable(
                 f"{connection.name} did not answer within {timeout:g} s: is a broker there?"
             ) from error
+        except ssl.SSLError as error:
+            raise tls_error(connection.name, error) from error
         except OSError as error:
             raise Unavailable(
                 f"cannot connect to {connection.name} ({error.strerror or error}): "
@@ -83,7 +111,7 @@ class Connection(asyncio.BufferedProtocol):
             raise Invalid(
                 f"the broker at {self.name} does not offer {api_name(api_key)} in a version that "
                 "Mainstem speaks: use a newer broker",
-                code=_UNSUPPORTED_VERSION,
+                code=UNSUPPORTED_VERSION,
             ) from None
 
     async def call(self, api_key: int, message: Message, *, timeout: float) -> Message:
@@ -105,10 +133,13 @@ class Connection(asyncio.BufferedProtocol):
         It is sent before this returns, so that callers decide the order of their requests.
         """
         self._check()
-        correlation_id = self._protocol.number(api_key, version, answered=answered)
-        size = sum(map(len, parts))
-        head = self._protocol.head(api_key, version, correlation_id, size)
-        return self._write([head, *parts], answered=answered)
+
+        def frame() -> Sequence[Any]:
+            correlation_id = self._protocol.number(api_key, version, answered=answered)
+            size = sum(map(len, parts))
+            return [self._protocol.head(api_key, version, correlation_id, size), *parts]
+
+        return self._write(frame, answered=answered)
 
     async def finish(
         self, waiter: asyncio.Future[Answer] | None, api_key: int, timeout: float
@@ -173,21 +204,38 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- inside ------------------------------------------------------------------------------
 
-    async def _exchange(self, api_key: int, version: int, body: bytes, timeout: float) -> Answer:
+    async def _exchange(
+        self, api_key: int, version: int, body: bytes, timeout: float, *, first: bool = False
+    ) -> Answer:
         self._check()
-        _, frame = self._protocol.request(api_key, version, body)
-        answer = await self.finish(self._write([frame], answered=True), api_key, timeout)
+
+        def frame() -> Sequence[Any]:
+            return self._protocol.request(api_key, version, body)[1:]
+
+        waiter = self._write(frame, answered=True, first=first)
+        answer = await self.finish(waiter, api_key, timeout)
         assert answer is not None
         return answer
 
-    def _write(self, parts: Iterable[Any], *, answered: bool) -> asyncio.Future[Answer] | None:
+    def _write(
+        self, frame: Callable[[], Sequence[Any]], *, answered: bool, first: bool = False
+    ) -> asyncio.Future[Answer] | None:
+        """Number and send; behind a renewal of the session, unless it is part of it."""
+        waiter = asyncio.get_running_loop().create_future() if answered else None
+        if self._held is None or first:
+            self._depart(frame, waiter)
+        else:
+            self._held.append((frame, waiter))
+        return waiter
+
+    def _depart(
+        self, frame: Callable[[], Sequence[Any]], waiter: asyncio.Future[Answer] | None
+    ) -> None:
         assert self._transport is not None
-        waiter: asyncio.Future[Answer] | None = None
-        if answered:
-            waiter = asyncio.get_running_loop().create_future()
+        parts = frame()
+        if waiter is not None:
             self._waiting.append(waiter)
         self._transport.writelines(parts)
-        return waiter
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -197,9 +245,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._failure is None:
             self._failure = error
         self._writable.set()
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
+        if self._renewal is not None:
+            self._renewal.cancel()
+        held, self._held = self._held or [], None
+        waiters = [*self._waiting, *(waiter for _, waiter in held)]
+        self._waiting.clear()
+        for waiter in waiters:
+            if waiter is not None and not waiter.done():
                 waiter.set_exception(Unavailable(str(error), code=error.code))
                 waiter.exception()  # a cancelled caller may never look
 
@@ -210,28 +262,50 @@ class Connection(asyncio.BufferedProtocol):
         for version in (highest, lowest):
             body = encode_request(API_VERSIONS, version, message)
             answer = await self._exchange(API_VERSIONS, version, body, timeout)
-            reply = _read_versions(answer)
-            if reply.error_code != _UNSUPPORTED_VERSION:
+            reply = read_versions(answer)
+            if reply.error_code != UNSUPPORTED_VERSION:
                 break
         if reply.error_code:
             raise error_for(reply.error_code, f"agree on versions with {self.name}")
         for offer in reply.api_keys:
-            common = _common(offer.api_key, offer.min_version, offer.max_version)
+            common = common_version(offer.api_key, offer.min_version, offer.max_version)
             if common is not None:
                 self.versions[offer.api_key] = common
 
+    # --- logging in --------------------------------------------------------------------------
 
-def _read_versions(answer: Answer) -> Message:
-    code = int.from_bytes(answer.frame[4:6], "big", signed=True)
-    if code == _UNSUPPORTED_VERSION:  # in version 0, whatever was asked
-        return Message(error_code=code, api_keys=[])
-    return answer.decode()
+    async def _log_in(self, timeout: float) -> None:
+        if self._sasl is None:
+            return
+        if handshake.SASL_HANDSHAKE not in self.versions:
+            raise Invalid(
+                f"the broker at {self.name} takes no logins: connect without security=",
+                code=UNSUPPORTED_VERSION,
+            )
 
+        async def call(api_key: int, message: Message) -> Message:
+            version = self.version(api_key)
+            body = encode_request(api_key, version, message)
+            return (await self._exchange(api_key, version, body, timeout, first=True)).decode()
 
-def _common(api_key: int, lowest: int, highest: int) -> int | None:
-    try:
-        our_lowest, our_highest = api_versions(api_key)
-    except KeyError:  # an API we do not know
-        return None
-    best = min(highest, our_highest)
-    return best if best >= max(lowest, our_lowest) else None
+        lifetime = await handshake.authenticate(call, self._sasl, self.name)
+        if lifetime > 0:
+            loop = asyncio.get_running_loop()
+            self._renewal = loop.call_later(lifetime * _RENEW_AT, self._start_renewal, timeout)
+
+    def _start_renewal(self, timeout: float) -> None:
+        if self._failure is None:
+            self._renewal = asyncio.get_running_loop().create_task(self._renew(timeout))
+
+    async def _renew(self, timeout: float) -> None:
+        """KIP-368: log in again before the session ends; only the login may be sent meanwhile."""
+        self._held = []
+        try:
+            await self._log_in(timeout)
+        except MainstemError as error:
+            self.abort(f"its session could not be renewed: {error}")
+        else:
+            held, self._held = self._held, None
+            for frame, waiter in held:
+                if waiter is None or not waiter.done():
+                    self._depart(frame, waiter)
