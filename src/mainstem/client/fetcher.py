@@ -56,6 +56,7 @@ class Fetched:
     data: Any
     start: int
     end: int | None
+    aborted: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,15 +71,22 @@ class _State:
 class Fetcher:
     """One reader's fetches; ``next`` hands out chunks in order per partition.
 
-    At most about ``prefetch_bytes``, and one answer more, is held. Belongs to one event loop.
+    At most about ``prefetch_bytes``, and one answer more, is held. ``committed`` leaves out what
+    belongs to open and aborted transactions. Belongs to one event loop.
     """
 
     def __init__(
-        self, cluster: Cluster, positions: list[Position], *, prefetch_bytes: int = 32 << 20
+        self,
+        cluster: Cluster,
+        positions: list[Position],
+        *,
+        prefetch_bytes: int = 32 << 20,
+        committed: bool = False,
     ) -> None:
         self._cluster = cluster
         self._active = [position for position in positions if not position.finished]
         self._prefetch = prefetch_bytes
+        self._committed = committed
         self._bytes = _REQUEST_BYTES
         self._state = _State()
         self._changed = asyncio.Event()
@@ -203,6 +211,7 @@ class Fetcher:
             max_wait_ms=_WAIT_MS,
             min_bytes=1,
             max_bytes=self._bytes,
+            isolation_level=int(self._committed),
             topics=list(topics.values()),
             forgotten_topics_data=[],
         )
@@ -244,7 +253,12 @@ class Fetcher:
                 f"{_PARTITION_BYTES} bytes",
                 code=10,
             )
-        chunk = Fetched(position.topic, position.partition, data, position.offset, position.end)
+        aborted = tuple(
+            (found.producer_id, found.first_offset) for found in part.aborted_transactions or ()
+        )
+        chunk = Fetched(
+            position.topic, position.partition, data, position.offset, position.end, aborted
+        )
         position.offset = max(position.offset, last + 1)
         self._state.chunks.append(chunk)
         self._state.size += len(data)

@@ -31,10 +31,13 @@ class Found(NamedTuple):
     timestamp: int
 
 
-async def list_offsets(cluster: Cluster, topic: str, wanted: Mapping[int, int]) -> dict[int, Found]:
+async def list_offsets(
+    cluster: Cluster, topic: str, wanted: Mapping[int, int], *, committed: bool = False
+) -> dict[int, Found]:
     """For each partition the offset asked for by timestamp (ms), or one of the constants here.
 
-    The offset is -1 where no record is that late. Raises ``Invalid`` for an unknown partition.
+    With ``committed`` the latest is where the first open transaction begins. The offset is -1
+    where no record is that late. Raises ``Invalid`` for an unknown partition.
     """
 
     async def attempt(deadline: Deadline) -> dict[int, Found]:
@@ -43,7 +46,10 @@ async def list_offsets(cluster: Cluster, topic: str, wanted: Mapping[int, int]) 
             leader = (await cluster.leader(topic, partition, deadline)).leader
             by_node.setdefault(leader, []).append(partition)
         parts = await asyncio.gather(
-            *(_ask(cluster, node, topic, wanted, mine, deadline) for node, mine in by_node.items())
+            *(
+                _ask(cluster, node, topic, wanted, mine, deadline, int(committed))
+                for node, mine in by_node.items()
+            )
         )
         return {partition: found for part in parts for partition, found in part.items()}
 
@@ -57,11 +63,12 @@ async def _ask(
     wanted: Mapping[int, int],
     mine: list[int],
     deadline: Deadline,
+    isolation_level: int,
 ) -> dict[int, Found]:
     partitions = [Message(partition_index=index, timestamp=wanted[index]) for index in mine]
     message = Message(
         replica_id=-1,
-        isolation_level=0,
+        isolation_level=isolation_level,
         topics=[Message(name=topic, partitions=partitions)],
         timeout_ms=int(deadline.left * 1000),
     )
@@ -80,12 +87,12 @@ async def _ask(
 
 
 async def bounds(
-    cluster: Cluster, topic: str, partitions: list[int]
+    cluster: Cluster, topic: str, partitions: list[int], *, committed: bool = False
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """The first offset of each partition, and the one after its last."""
+    """The first offset of each partition, and the one after its last; see ``list_offsets``."""
     first, last = await asyncio.gather(
         list_offsets(cluster, topic, dict.fromkeys(partitions, EARLIEST)),
-        list_offsets(cluster, topic, dict.fromkeys(partitions, LATEST)),
+        list_offsets(cluster, topic, dict.fromkeys(partitions, LATEST), committed=committed),
     )
     return (
         {index: first[index].offset for index in partitions},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -20,13 +20,18 @@ _TOPIC: Final = pa.dictionary(pa.int32(), pa.string())
 _HEAD: Final = ("_offset", "_timestamp", "_key", "_headers")
 
 
+#: Where to go on behind a batch, by topic and partition.
+Places = dict[tuple[str, int], int]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Decoded records of one partition."""
+    """Decoded records of one partition, maybe none; ``next_offset`` comes behind them."""
 
     topic: str
     partition: int
     records: Any
+    next_offset: int
 
 
 def decode(chunk: Fetched) -> list[Piece]:
@@ -34,12 +39,14 @@ def decode(chunk: Fetched) -> list[Piece]:
     pieces: list[Piece] = []
     position = 0
     while True:
-        found = decode_batches(chunk.data, start=position, from_offset=chunk.start)
-        records = found.records
-        if chunk.end is not None and records.num_rows and found.next_offset > chunk.end:
+        found = decode_batches(
+            chunk.data, start=position, from_offset=chunk.start, aborted=chunk.aborted
+        )
+        records, next_offset = found.records, found.next_offset
+        if chunk.end is not None and next_offset > chunk.end:
             records = records.slice(0, _rows_below(records.column(0), chunk.end))
-        if records.num_rows:
-            pieces.append(Piece(chunk.topic, chunk.partition, records))
+            next_offset = chunk.end
+        pieces.append(Piece(chunk.topic, chunk.partition, records, next_offset))
         if found.end <= position or found.end >= len(chunk.data):
             return pieces
         position = found.end
@@ -60,62 +67,61 @@ def _rows_below(offsets: Any, end: int) -> int:
 def cut(pieces: list[Piece], rows: int) -> tuple[list[Piece], list[Piece]]:
     """The first ``rows`` rows, and the rest."""
     head: list[Piece] = []
-    for index, (topic, partition, records) in enumerate(map(_parts, pieces)):
+    for index, piece in enumerate(pieces):
+        records = piece.records
         if rows < records.num_rows:
             if rows:
-                head.append(Piece(topic, partition, records.slice(0, rows)))
-            return head, [Piece(topic, partition, records.slice(rows)), *pieces[index + 1 :]]
-        head.append(pieces[index])
+                behind = records.column(0)[rows].as_py()
+                head.append(replace(piece, records=records.slice(0, rows), next_offset=behind))
+            rest = replace(piece, records=records.slice(rows))
+            return head, [rest, *pieces[index + 1 :]]
+        head.append(piece)
         rows -= records.num_rows
     return head, []
 
 
-def _parts(piece: Piece) -> tuple[str, int, Any]:
-    return piece.topic, piece.partition, piece.records
+def places(pieces: list[Piece]) -> Places:
+    """Where to go on behind these."""
+    return {(piece.topic, piece.partition): piece.next_offset for piece in pieces}
 
 
-def assemble(pieces: list[Piece], decode_payload: Decode, batch_rows: int) -> list[Any]:
-    """One ``pa.RecordBatch`` of all columns per ``batch_rows`` rows, pieces joined."""
+def assemble(pieces: list[Piece], decode_payload: Decode) -> Any:
+    """One ``pa.RecordBatch`` of all columns, pieces joined; ``None`` without rows."""
+    pieces = [piece for piece in pieces if piece.records.num_rows]
+    if not pieces:
+        return None
     records = (
         pieces[0].records
         if len(pieces) == 1
         else pa.concat_batches([piece.records for piece in pieces])
     )
+    origin, partitions = _origins(pieces)
+    offsets = records.column(0)
+
+    def where(row: int) -> str:
+        at = f"partition {partitions[row]} offset {offsets[row]}"
+        return f"topic {origin[row].as_py()!r} {at}"
+
+    columns = {"_topic": origin, "_partition": partitions}
+    columns |= {name: records.column(name) for name in _HEAD}
+    try:
+        columns |= decode_payload(records.column("value"), where)
+    except Corrupt as error:
+        advice = "read it with format=Raw(), or start behind it"
+        raise Corrupt(f"{error}: {advice}", code=error.code) from error
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+
+def _origins(pieces: list[Piece]) -> tuple[Any, Any]:
     topics = list(dict.fromkeys(piece.topic for piece in pieces))
-    batches = []
-    for start in range(0, records.num_rows, batch_rows):
-        part = records.slice(start, batch_rows)
-        ids, partitions = _origins(pieces, topics, start, part.num_rows)
-        origin = pa.DictionaryArray.from_arrays(ids, pa.array(topics, pa.string()))
-        offsets = part.column(0)
-
-        def where(row: int) -> str:
-            name = origin[row].as_py()  # noqa: B023 - called before the next turn
-            at = f"partition {partitions[row]} offset {offsets[row]}"  # noqa: B023
-            return f"topic {name!r} {at}"
-
-        columns = {"_topic": origin, "_partition": partitions}
-        columns |= {name: part.column(name) for name in _HEAD}
-        try:
-            columns |= decode_payload(part.column("value"), where)
-        except Corrupt as error:
-            advice = "read it with format=Raw(), or start behind it"
-            raise Corrupt(f"{error}: {advice}", code=error.code) from error
-        batches.append(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
-    return batches
-
-
-def _origins(pieces: list[Piece], topics: list[str], start: int, rows: int) -> tuple[Any, Any]:
     ids, partitions = [], []
-    position = 0
     for piece in pieces:
         size = piece.records.num_rows
-        here = min(position + size, start + rows) - max(position, start)
-        if here > 0:
-            ids.append(pa.repeat(pa.scalar(topics.index(piece.topic), pa.int32()), here))
-            partitions.append(pa.repeat(pa.scalar(piece.partition, pa.int32()), here))
-        position += size
-    return pa.concat_arrays(ids), pa.concat_arrays(partitions)
+        ids.append(pa.repeat(pa.scalar(topics.index(piece.topic), pa.int32()), size))
+        partitions.append(pa.repeat(pa.scalar(piece.partition, pa.int32()), size))
+    names = pa.array(topics, pa.string())
+    origin = pa.DictionaryArray.from_arrays(pa.concat_arrays(ids), names)
+    return origin, pa.concat_arrays(partitions)
 
 
 class Reader:
@@ -144,6 +150,14 @@ class Reader:
 
     async def next(self) -> Any:
         """A ``pa.RecordBatch``, or ``None`` at the end. Raises what fetching or decoding raised."""
+        while (found := await self.take()) is not None:
+            if found[0] is not None:
+                return found[0]
+        return None
+
+    async def take(self) -> tuple[Any, Places] | None:
+        """As ``next``, with where to go on behind it. The batch is ``None`` where there were
+        only markers or aborted records."""
         if self._over:
             return None
         if self._task is None:
@@ -153,7 +167,7 @@ class Reader:
             self._over = True
         if isinstance(found, BaseException):
             raise found
-        return found
+        return found  # type: ignore[no-any-return]  # the queue holds this, or what is above
 
     async def close(self) -> None:
         """Stop reading ahead; ``next`` gives ``None`` from now on, also to one that waits."""
@@ -175,10 +189,10 @@ class Reader:
                 rows = sum(piece.records.num_rows for piece in pieces)
                 # A remainder goes to the front of the next batch while there is more to come.
                 ready, pieces = cut(pieces, rows - rows % self._batch_rows if whole else rows)
-                if ready:
-                    work = partial(assemble, ready, self._decode, self._batch_rows)
-                    for batch in await loop.run_in_executor(None, work):
-                        await self._ready.put(batch)
+                while ready:
+                    part, ready = cut(ready, self._batch_rows)
+                    work = partial(assemble, part, self._decode)
+                    await self._ready.put((await loop.run_in_executor(None, work), places(part)))
             await self._ready.put(None)
         except asyncio.CancelledError:
             raise

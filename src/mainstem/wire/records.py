@@ -20,11 +20,14 @@ from mainstem.kernels import (
     decode_records,
     read_batches,
 )
+from mainstem.wire.aborted import Aborted, drop_aborted
 from mainstem.wire.columns import HEADERS_TYPE
 from mainstem.wire.compression import DEFAULT_LIMIT, decompress
 from mainstem.wire.encoding import encode_batch, encode_batches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from typing_extensions import Buffer
 
 __all__ = ["SCHEMA", "Decoded", "decode_batches", "encode_batch", "encode_batches"]
@@ -65,20 +68,23 @@ def decode_batches(
     from_offset: int | None = None,
     verify_crc: bool = True,
     limit: int = DEFAULT_LIMIT,
+    aborted: Iterable[Aborted] = (),
 ) -> Decoded:
     """The records in ``data[start:end]`` at or after ``from_offset``, in Arrow columns.
 
     A partial batch at the end, as Fetch may return, is left out; control batches carry no
-    records. At most ``limit`` bytes of records (decompressed) are decoded: when more are there,
-    ``end`` of the result lies before the rest and another call continues there. Raises
-    ``Corrupt`` (code 2) for damaged data and ``Invalid`` (code 10) when a single batch is beyond
-    ``limit``. Thread-safe while nobody writes to ``data``.
+    records. Records of ``aborted`` transactions (producer id, first offset) are left out, too:
+    ``data`` is the whole answer then. At most ``limit`` bytes of records (decompressed) are
+    decoded: when more are there, ``end`` of the result lies before the rest and another call
+    continues there. Raises ``Corrupt`` (code 2) for damaged data and ``Invalid`` (code 10) when
+    a single batch is beyond ``limit``. Thread-safe while nobody writes to ``data``.
     """
     try:
         headers = read_batches(
             data, start, -1 if end is None else end, verify_crc, whole=False, dense=False
         )
-        return _decode(data, headers, start, from_offset or 0, limit)
+        dropped = drop_aborted(data, end, aborted) if aborted else frozenset()
+        return _decode(data, headers, start, from_offset or 0, limit, dropped)
     except BatchError as error:
         if error.reason == "limit":
             raise Invalid(str(error), code=_MESSAGE_TOO_LARGE) from error
@@ -86,13 +92,19 @@ def decode_batches(
 
 
 def _decode(
-    data: Buffer, headers: list[BatchHeader], start: int, from_offset: int, limit: int
+    data: Buffer,
+    headers: list[BatchHeader],
+    start: int,
+    from_offset: int,
+    limit: int,
+    dropped: frozenset[int],
 ) -> Decoded:
     wanted: list[BatchHeader] = []
     bodies: list[Buffer | None] = []
     next_offset, position, used = from_offset, start, 0
     for header in headers:
-        if not header.control and header.last_offset >= from_offset:
+        hidden = header.control or header.position in dropped
+        if not hidden and header.last_offset >= from_offset:
             size, body = _body(data, header, limit - used, first=not wanted)
             if size < 0:
                 break

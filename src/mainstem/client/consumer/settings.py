@@ -1,0 +1,98 @@
+"""What a group consumer is told: the group, its topics, and how to behave in it."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mainstem.client.consumer.assignors import Assignor, Range, RoundRobin
+from mainstem.client.consumer.sticky import CooperativeSticky, Sticky
+from mainstem.client.formats import Format, Raw
+from mainstem.client.offsets import Point
+from mainstem.errors import Invalid
+
+GroupProtocol = Literal["classic", "consumer"]
+Isolation = Literal["read_uncommitted", "read_committed"]
+ASSIGNORS: dict[str, Assignor] = {
+    found.name: found for found in (Range(), RoundRobin(), Sticky(), CooperativeSticky())
+}
+#: As Java's consumer has it: everybody understands the first, the second is the better one.
+_DEFAULT_ASSIGNORS = ("range", "cooperative-sticky")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """See ``Stem.consumer`` for each; all times in seconds."""
+
+    group: str
+    topics: tuple[str, ...]
+    format: Format = field(default_factory=Raw)
+    start: Point | None = "earliest"
+    isolation: Isolation = "read_uncommitted"
+    batch_rows: int = 65_536
+    max_wait: float = 0.0
+    prefetch_bytes: int = 32 << 20
+    auto_commit: float | None = 5.0
+    protocol: GroupProtocol | None = None
+    assignor: str | Sequence[str] | None = None
+    instance_id: str | None = None
+    rack: str | None = None
+    session_timeout: float = 45.0
+    heartbeat_interval: float = 3.0
+    max_poll_interval: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not self.group or not isinstance(self.group, str):
+            raise Invalid(f"group={self.group!r} is not valid: give a name", code=24)
+        if not self.topics or not all(self.topics):
+            raise Invalid(f"topics={self.topics!r} is not valid: name one topic or more", code=17)
+        _choice("protocol", self.protocol, (None, "classic", "consumer"))
+        _choice("isolation", self.isolation, ("read_uncommitted", "read_committed"))
+        for name in ("session_timeout", "heartbeat_interval", "max_poll_interval"):
+            _positive(name, getattr(self, name))
+        if self.auto_commit is not None:
+            _positive("auto_commit", self.auto_commit)
+        if self.heartbeat_interval >= self.session_timeout:
+            raise Invalid(
+                f"heartbeat_interval={self.heartbeat_interval:g} must be below "
+                f"session_timeout={self.session_timeout:g}: a third of it is usual"
+            )
+        if self.batch_rows < 1:
+            raise Invalid(f"batch_rows={self.batch_rows} is not valid: give 1 or more")
+        if self.start is not None and not isinstance(self.start, datetime.datetime):
+            _choice("start", self.start, ("earliest", "latest", None))
+        if self.protocol != "consumer":
+            self.assignors  # noqa: B018 - raises for an unknown one
+
+    @property
+    def assignors(self) -> tuple[Assignor, ...]:
+        """Those of the classic protocol, best first. Raises ``Invalid`` for an unknown one."""
+        if self.assignor is None:
+            return tuple(ASSIGNORS[name] for name in _DEFAULT_ASSIGNORS)
+        names = (self.assignor,) if isinstance(self.assignor, str) else tuple(self.assignor)
+        for name in names:
+            _choice("assignor", name, tuple(ASSIGNORS))
+        return tuple(ASSIGNORS[name] for name in names)
+
+    @property
+    def server_assignor(self) -> str | None:
+        """What the coordinator is asked for under KIP-848; ``None`` leaves it to it."""
+        if self.assignor is None or isinstance(self.assignor, str):
+            return self.assignor
+        raise Invalid('protocol="consumer" takes one assignor, such as "uniform" or "range"')
+
+
+def _choice(name: str, value: object, known: Sequence[object]) -> None:
+    if value not in known:
+        near = difflib.get_close_matches(str(value), [str(each) for each in known], n=1)
+        names = ", ".join(repr(each) for each in known)
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {names}"
+        raise Invalid(f"{name}={value!r} is not valid: {hint}")
+
+
+def _positive(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not 0 < value < 1e7:
+        raise Invalid(f"{name}={value!r} is not valid: give seconds above zero")
