@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def main() -> int:
                 for each in names:
                     rows += import_module(f"benchmarks.{each}").run(context)
     if options.json:
-        print(json.dumps({"machine": machine, "rows": [row.as_dict() for row in rows]}, indent=1))
+        print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1))
     else:
         console.print(" · ".join(f"{key}: {value}" for key, value in machine.items()))
         console.print(_table(rows))
@@ -73,9 +74,9 @@ def _table(rows: list[Row]) -> Table:
             row.unit,
             _number(row.mainstem),
             _number(row.kafka),
-            _number(row.ratio(row.kafka)),
+            _number(row.ratio_to_kafka),
             _number(row.bare),
-            _number(row.ratio(row.bare)),
+            _number(row.ratio_to_bare),
             row.bar or "information",
             {True: "[green]pass[/]", False: "[red]miss[/]", None: ""}[row.passes],
             row.note,

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import bare, wire
-from benchmarks.rows import Context, Row, median
+from benchmarks.rows import Context, Row, compared
 from benchmarks.targets import Target
 
 RECORDS, SIZE, IN_FLIGHT = 8800, 100, 5
@@ -43,7 +43,7 @@ def load(connection: wire.Connection, request: bytes, count: int, answer_size: i
 
 
 def run(context: Context) -> list[Row]:
-    rounds, warm = context.pick(7, 3), context.pick(3, 1)
+    rounds, warm = context.pick(21, 4), context.pick(4, 1)
     count = context.pick(400, 200)
     records = wire.batch(RECORDS, SIZE)
     sample = wire.produce("bench-0000", records, acks=1)
@@ -60,12 +60,11 @@ def run(context: Context) -> list[Row]:
             for name, contender in contenders[turn % 3 :] + contenders[: turn % 3]:
                 bare.prime(scratch, volume)
                 rates.setdefault(name, []).append(volume / 1e6 / contender())
-    found = {name: median(each[warm:]) for name, each in rates.items()}
-    row = Row("produce, 1 MB requests of 100 B records, acks=1", "MB/s", found["mainstem"])
-    row.kafka, row.bare = found["kafka"], found["bare"]
+    counted = {name: each[warm:] for name, each in rates.items()}
+    row = compared("produce, 1 MB requests of 100 B records, acks=1", "MB/s", counted)
     row.bar = ">= 0.80 x bare, >= 1.5 x Kafka"
-    row.passes = row.mainstem >= 0.8 * row.bare and row.mainstem >= 1.5 * row.kafka
-    row.note = f"{found['mainstem'] / len(records) * RECORDS:.1f} M records/s"
+    row.passes = (row.ratio_to_bare or 0) >= 0.8 and (row.ratio_to_kafka or 0) >= 1.5
+    row.note = f"{row.mainstem / len(records) * RECORDS:.1f} M records/s"
     return [row]
 
 

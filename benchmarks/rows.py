@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.targets import Target
@@ -23,18 +23,20 @@ class Row:
     passes: bool | None = None
     lower_is_better: bool = False
     note: str = ""
+    ratio_to_kafka: float | None = None
+    ratio_to_bare: float | None = None
 
-    def ratio(self, peer: float | None) -> float | None:
-        """Return how many times better we are than ``peer``."""
+    def __post_init__(self) -> None:
+        """Ratios, where a benchmark did not measure them in pairs: how many times better we are."""
+        if self.ratio_to_kafka is None:
+            self.ratio_to_kafka = self._ratio(self.kafka)
+        if self.ratio_to_bare is None:
+            self.ratio_to_bare = self._ratio(self.bare)
+
+    def _ratio(self, peer: float | None) -> float | None:
         if not peer or not self.mainstem:
             return None
         return peer / self.mainstem if self.lower_is_better else self.mainstem / peer
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {
-            "ratio_to_kafka": self.ratio(self.kafka),
-            "ratio_to_bare": self.ratio(self.bare),
-        }
 
 
 @dataclass
@@ -52,6 +54,27 @@ class Context:
 
 def median(values: Sequence[float]) -> float:
     return statistics.median(values)
+
+
+def compared(what: str, unit: str, rates: Mapping[str, Sequence[float]]) -> Row:
+    """Return the medians of interleaved rounds by name, and the medians of each round's ratios.
+
+    A machine that slows down for a while then slows both sides of a ratio.
+    """
+    ours = rates["mainstem"]
+    ratios = {
+        name: median([a / b for a, b in zip(ours, theirs, strict=True)])
+        for name, theirs in rates.items()
+    }
+    return Row(
+        what,
+        unit,
+        median(ours),
+        median(rates["kafka"]),
+        median(rates["bare"]) if "bare" in rates else None,
+        ratio_to_kafka=ratios["kafka"],
+        ratio_to_bare=ratios.get("bare"),
+    )
 
 
 def percentile(values: Sequence[float], share: float) -> float:
