@@ -1,4 +1,4 @@
-"""Between a client and a real broker: cuts connections at random, after a random number of bytes."""
+"""Between a client and a real broker: cuts connections after a random number of bytes."""
 
 from __future__ import annotations
 

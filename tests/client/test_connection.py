@@ -70,7 +70,7 @@ def test_nobody_listening_is_unavailable_and_says_where() -> None:
 
 
 def test_a_host_that_does_not_exist_is_unavailable() -> None:
-    with pytest.raises(Unavailable, match="no-such-host.invalid"):
+    with pytest.raises(Unavailable, match=r"no-such-host\.invalid"):
         asyncio.run(connect(("no-such-host.invalid", 9092)))
 
 
@@ -78,7 +78,7 @@ def test_a_peer_that_never_answers_is_unavailable_in_time() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        with pytest.raises(Unavailable, match="did not answer within 0.05 s"):
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.05 s"):
             asyncio.run(connect(silent.getsockname(), timeout=0.05))
 
 
@@ -108,7 +108,7 @@ def test_a_late_answer_fails_its_call_and_closes_the_connection() -> None:
         async with scripted_broker() as broker:
             connection = await connect(broker.address)
             broker.hold = asyncio.Event()
-            with pytest.raises(Unavailable, match="metadata was not answered within 0.02 s"):
+            with pytest.raises(Unavailable, match=r"metadata was not answered within 0\.02 s"):
                 await connection.call(METADATA, request([]), timeout=0.02)
             assert not connection.usable
             with pytest.raises(Unavailable):

@@ -28,9 +28,12 @@ def _run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except MainstemError as error:
         return _say(str(error), _FAILED)
-    except BrokenPipeError:  # the reader, as `| head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        return _hang_up()
+    except SystemExit as stop:  # how the command parser ends when a pipe is closed
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        return _hang_up()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except OSError as error:
@@ -38,6 +41,12 @@ def _run(arguments: list[str]) -> int:
         return _say(f"{name}{error.strerror or error}", _FAILED)
     except Exception as error:
         return _usage(error)
+
+
+def _hang_up() -> int:
+    """The reader, as `| head`, has seen enough: that is no failure."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _usage(error: Exception) -> int:

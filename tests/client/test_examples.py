@@ -1,0 +1,39 @@
+"""Every example runs, and says what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+OUTPUT = {
+    "append_and_read.py": [
+        "3 rows in partitions",
+        "{'tailnum': 'N14228', 'origin': 'EWR', 'delay': 2}",
+        "'delay': None",
+    ],
+    "raw_bytes.py": ["['25.8', '25.9']", "[3, 4]"],
+    "asynchronous.py": ["followed 100 events"],
+    "any_cluster.py": [
+        "partition 1: offsets 0 to 10",
+        "billing is 6 behind",
+        "moved to {0: (None, 0), 1: (4, 10)}",
+        "there is no topic 'example-order': did you mean 'example-orders'?",
+    ],
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(OUTPUT)
+
+
+@pytest.mark.parametrize("name", sorted(OUTPUT))
+def test_the_example_runs(name: str) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in OUTPUT[name]:
+        assert line in done.stdout
