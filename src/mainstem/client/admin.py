@@ -8,7 +8,7 @@ from typing import Any
 
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.metadata import TopicMetadata
-from mainstem.client.offsets import bounds
+from mainstem.client.offsets import LATEST, bounds, list_offsets
 from mainstem.client.retry import Deadline
 from mainstem.errors import Invalid, Unavailable
 from mainstem.wire import Message
@@ -137,6 +137,16 @@ class Admin:
                 raise Unavailable(str(errors[name]), code=errors[name].code)
             for part in self._cluster.metadata.topics[name].partitions:
                 await self._cluster.leader(name, part.index, deadline)
+
+            # Apache Kafka announces a leader a moment before it leads: wait until it answers as
+            # one, or the first records sent with acks=0 are lost.
+            indexes = [part.index for part in self._cluster.metadata.topics[name].partitions]
+            try:
+                await list_offsets(self._cluster, name, dict.fromkeys(indexes, LATEST))
+            except Invalid as error:
+                if error.code != _UNKNOWN_TOPIC:
+                    raise
+                raise Unavailable(str(error), code=error.code) from error
 
         await self._cluster.retrying(usable)
 
