@@ -10,6 +10,14 @@ from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Writ
 from mainstem.client.cluster import ClientConfig, Cluster, parse_addresses
 from mainstem.client.columns import unknown_column
 from mainstem.client.connection import Connection
+from mainstem.client.consumer import (
+    Change,
+    ConsumerSettings,
+    GroupConsumer,
+    GroupProtocol,
+    Isolation,
+    TopicPartition,
+)
 from mainstem.client.fetcher import Fetcher, Position
 from mainstem.client.formats import Format, Raw
 from mainstem.client.groups import (
@@ -32,16 +40,21 @@ __all__ = [
     "AppendOptions",
     "Appended",
     "Appender",
+    "Change",
     "ClientConfig",
     "Cluster",
     "Connection",
+    "ConsumerSettings",
     "Fetcher",
     "Format",
+    "GroupConsumer",
     "GroupDescription",
     "GroupListing",
     "GroupMember",
     "GroupOffset",
+    "GroupProtocol",
     "Groups",
+    "Isolation",
     "Json",
     "Mechanism",
     "PartitionDescription",
@@ -56,6 +69,7 @@ __all__ = [
     "Tls",
     "TokenCallback",
     "TopicDescription",
+    "TopicPartition",
     "Written",
     "bounds",
     "error_for",

@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -19,11 +20,15 @@ from mainstem.client import (
     AppendOptions,
     ClientConfig,
     Cluster,
+    ConsumerSettings,
     Fetcher,
     Format,
     GroupDescription,
     GroupListing,
+    GroupProtocol,
     Groups,
+    Isolation,
+    Point,
     Points,
     Position,
     Producer,
@@ -35,7 +40,8 @@ from mainstem.client import (
     parse_addresses,
     resolve,
 )
-from mainstem.errors import Invalid
+from mainstem.errors import Invalid, MainstemError
+from mainstem.face.consumers import AsyncConsumer, AsyncOnChange
 
 _BATCH_ROWS = 65_536
 
@@ -202,6 +208,7 @@ class AsyncStem:
         self.cluster = cluster
         self.producer = Producer(cluster)
         self.readers: WeakSet[Reader] = WeakSet()
+        self.consumers: WeakSet[AsyncConsumer] = WeakSet()
         self._embedded = embedded
         self._admin = Admin(cluster)
         self._groups = Groups(cluster)
@@ -214,6 +221,9 @@ class AsyncStem:
     async def close(self) -> None:
         """Close the connections and, where it runs here, the broker. May be called twice."""
         embedded, self._embedded = self._embedded, None
+        for consumer in list(self.consumers):
+            with suppress(MainstemError):
+                await consumer.close(processed=False)
         for reader in list(self.readers):
             await reader.close()
         await self.producer.close()
@@ -294,6 +304,51 @@ class AsyncStem:
     async def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
         """Drop records before these offsets by partition; the first offsets left."""
         return await self._admin.delete_records(name, before)
+
+    # --- membership --------------------------------------------------------------------------
+
+    def consumer(
+        self,
+        group: str,
+        topics: str | Sequence[str],
+        *,
+        format: Format | None = None,  # noqa: A002
+        start: Point | None = "earliest",
+        isolation: Isolation = "read_uncommitted",
+        auto_commit: float | None = 5.0,
+        batch_rows: int = _BATCH_ROWS,
+        max_wait: float = 0.0,
+        protocol: GroupProtocol | None = None,
+        assignor: str | Sequence[str] | None = None,
+        instance_id: str | None = None,
+        session_timeout: float = 45.0,
+        heartbeat_interval: float = 3.0,
+        max_poll_interval: float = 300.0,
+        on_assigned: AsyncOnChange | None = None,
+        on_revoked: AsyncOnChange | None = None,
+        on_lost: AsyncOnChange | None = None,
+    ) -> AsyncConsumer:
+        """A member of a group; joins with ``async with`` or the first batch. See ``Stem``'s."""
+        settings = ConsumerSettings(
+            group,
+            (topics,) if isinstance(topics, str) else tuple(topics),
+            format=Raw() if format is None else format,
+            start=start,
+            isolation=isolation,
+            auto_commit=auto_commit,
+            batch_rows=batch_rows,
+            max_wait=max_wait,
+            protocol=protocol,
+            assignor=assignor,
+            instance_id=instance_id,
+            session_timeout=session_timeout,
+            heartbeat_interval=heartbeat_interval,
+            max_poll_interval=max_poll_interval,
+        )
+        callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
+        consumer = AsyncConsumer(self.cluster, settings, callbacks)
+        self.consumers.add(consumer)
+        return consumer
 
     # --- groups ------------------------------------------------------------------------------
 

@@ -13,6 +13,9 @@ from mainstem.client import (
     Format,
     GroupDescription,
     GroupListing,
+    GroupProtocol,
+    Isolation,
+    Point,
     Points,
     Reader,
     Setting,
@@ -20,6 +23,7 @@ from mainstem.client import (
 )
 from mainstem.errors import Closed
 from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
+from mainstem.face.consumers import Consumer, OnChange
 from mainstem.face.loop import later, run
 
 
@@ -308,6 +312,67 @@ class Stem:
         """Drop records before these offsets by partition; the first offsets left."""
         self.check()
         return run(self._stem.delete_records(name, before))
+
+    # --- membership --------------------------------------------------------------------------
+
+    def consumer(
+        self,
+        group: str,
+        topics: str | Sequence[str],
+        *,
+        format: Format | None = None,  # noqa: A002
+        start: Point | None = "earliest",
+        isolation: Isolation = "read_uncommitted",
+        auto_commit: float | None = 5.0,
+        batch_rows: int = 65_536,
+        max_wait: float = 0.0,
+        protocol: GroupProtocol | None = None,
+        assignor: str | Sequence[str] | None = None,
+        instance_id: str | None = None,
+        session_timeout: float = 45.0,
+        heartbeat_interval: float = 3.0,
+        max_poll_interval: float = 300.0,
+        on_assigned: OnChange | None = None,
+        on_revoked: OnChange | None = None,
+        on_lost: OnChange | None = None,
+    ) -> Consumer:
+        """Join a group; iterate over what its partitions hold as ``pyarrow.RecordBatch``.
+
+        A partition goes on where the group committed, without a commit at ``start``
+        (``"earliest"``, ``"latest"``, a time; ``None``: raise). ``auto_commit`` is how often, in
+        seconds, what was processed is committed; ``None`` leaves it to ``commit``.
+        ``isolation="read_committed"`` leaves out open and aborted transactions. Batches are as
+        in ``Topic.read``.
+
+        ``protocol`` is ``"classic"``, ``"consumer"`` (KIP-848) or what the broker offers;
+        ``assignor`` one or more of ``"range"``, ``"roundrobin"``, ``"sticky"``,
+        ``"cooperative-sticky"``, best first. ``instance_id`` makes a static member: it may
+        restart within ``session_timeout`` without a rebalance. At most ``max_poll_interval``
+        seconds may pass between two batches. Callbacks get (topic, partition) pairs: after
+        partitions come, before they are given up (commit there), or when they are lost.
+
+        Raises ``Invalid`` for an unknown topic or argument.
+        """
+        self.check()
+        found = self._stem.consumer(
+            group,
+            topics,
+            format=format,
+            start=start,
+            isolation=isolation,
+            auto_commit=auto_commit,
+            batch_rows=batch_rows,
+            max_wait=max_wait,
+            protocol=protocol,
+            assignor=assignor,
+            instance_id=instance_id,
+            session_timeout=session_timeout,
+            heartbeat_interval=heartbeat_interval,
+            max_poll_interval=max_poll_interval,
+        )
+        run(found.start())
+        callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
+        return Consumer(self, found, callbacks)
 
     # --- groups ------------------------------------------------------------------------------
 

@@ -1,0 +1,331 @@
+"""A group consumer without callbacks: batches and changes come one at a time, as asked for.
+
+The faces call the user's callbacks between ``step`` and ``acknowledge``, each in its own way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from mainstem.client.cluster import Cluster
+from mainstem.client.consumer.classic_membership import ClassicMembership
+from mainstem.client.consumer.commits import Commits
+from mainstem.client.consumer.membership import Change, Membership
+from mainstem.client.consumer.modern import CONSUMER_GROUP_HEARTBEAT
+from mainstem.client.consumer.modern_membership import ModernMembership
+from mainstem.client.consumer.positions import Positions
+from mainstem.client.consumer.settings import ConsumerSettings
+from mainstem.client.consumer.subscription import TopicPartition
+from mainstem.client.fetcher import Fetcher, Position
+from mainstem.client.offsets import Point
+from mainstem.client.reader import Reader
+from mainstem.client.retry import Gate
+from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
+
+_OUT_OF_RANGE, _FENCED = 1, 82
+_NO_MODERN_GROUP = frozenset({23, 35, 69})  # codes after which "auto" means classic
+
+
+class GroupConsumer:
+    """One member of a group. Belongs to the client's event loop; one task calls ``step``."""
+
+    def __init__(self, cluster: Cluster, settings: ConsumerSettings) -> None:
+        self.settings = settings
+        self.positions = Positions(cluster, settings)
+        self._cluster = cluster
+        self._gate = Gate(f"the consumer of group {settings.group!r}")
+        self._commits = Commits(cluster, settings, lambda: self.membership)
+        self._reader: Reader | None = None
+        self._taking: asyncio.Task[Any] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._commit_failure: MainstemError | None = None
+        self._membership: Membership | None = None
+        self._classic = settings.protocol == "classic"
+        self._automatic: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to join. Raises ``Invalid`` for a topic that does not exist."""
+        for name in self.settings.topics:
+            await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
+        await self._enter()
+        if self.settings.auto_commit is not None:
+            self._automatic = asyncio.get_running_loop().create_task(self._commit_now_and_then())
+
+    async def _enter(self) -> None:
+        modern = await self._modern()
+        kind = ModernMembership if modern else ClassicMembership
+        self._membership = kind(self._cluster, self.settings)
+        self._membership.start()
+
+    async def _modern(self) -> bool:
+        settings = self.settings
+        if self._classic:
+            return False
+        deadline = self._cluster.deadline()
+        connection = await self._cluster.connection(
+            await self._cluster.retrying(
+                lambda deadline: self._cluster.coordinator(settings.group, deadline), deadline.left
+            )
+        )
+        offered = CONSUMER_GROUP_HEARTBEAT in connection.versions
+        if settings.protocol == "consumer" and not offered:
+            raise Invalid(
+                f'the broker at {connection.name} does not offer protocol="consumer" (KIP-848): '
+                'use protocol="classic", or leave it to Mainstem',
+                code=35,
+            )
+        return offered and (settings.protocol == "consumer" or settings.assignor is None)
+
+    @property
+    def membership(self) -> Membership:
+        """The present one. Raises ``Closed``."""
+        self._gate.check()
+        assert self._membership is not None
+        return self._membership
+
+    # --- batches -----------------------------------------------------------------------------
+
+    async def step(self, timeout: float | None = None) -> Any:
+        """The next ``pa.RecordBatch``, a ``Change`` to acknowledge, or ``None`` after a time.
+
+        Asking for the next batch says that the ones before are processed. Raises ``Conflict``
+        when the group went on without this consumer; the next call joins again.
+        """
+        self.membership.inside()
+        self.positions.all_processed()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._step()
+        except TimeoutError:
+            return None
+        finally:
+            if self._gate.open:
+                self.membership.outside()
+
+    async def _step(self) -> Any:
+        while True:
+            membership = self.membership
+            self._raise_commit_failure()
+            change = membership.pending
+            if change is not None:
+                await self._prepare(change)
+                return change
+            if membership.failure is not None:
+                await self._again(membership.failure)
+                continue
+            batch = await self._batch_or_signal(membership)
+            if batch is not None:
+                return batch
+
+    async def _again(self, failure: MainstemError) -> None:
+        """Leave what failed, so that the next step joins again; raises why."""
+        if failure.code == _FENCED:
+            raise failure
+        await self._drop_reader()
+        await self.membership.close()
+        unsupported = failure.code in _NO_MODERN_GROUP and not self._classic
+        if self.settings.protocol is None and unsupported:
+            self._classic = True
+            await self._enter()
+            return
+        await self._enter()
+        raise failure
+
+    async def _batch_or_signal(self, membership: Membership) -> Any:
+        signal = asyncio.get_running_loop().create_task(membership.signal.wait())
+        try:
+            reader = await self._reading()
+            waits: set[asyncio.Task[Any]] = {signal}
+            if reader is not None:
+                if self._taking is None:
+                    self._taking = asyncio.get_running_loop().create_task(reader.take())
+                waits.add(self._taking)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            signal.cancel()
+        taking = self._taking
+        if membership.signal.is_set() or taking is None or not taking.done():
+            return None
+        self._taking = None
+        return await self._handed_out(taking)
+
+    async def _handed_out(self, taking: asyncio.Task[Any]) -> Any:
+        try:
+            found = taking.result()
+        except Invalid as error:
+            await self._drop_reader()
+            if error.code != _OUT_OF_RANGE:
+                raise
+            await self.positions.reset_those_outside()
+            return None
+        except MainstemError:
+            await self._drop_reader()
+            raise
+        if found is None:  # the client was closed meanwhile
+            self._gate.check()
+            self._cluster.check()
+            await self._drop_reader()
+            return None
+        batch, places = found
+        self.positions.advance(places, processed=batch is None)
+        return batch
+
+    async def _reading(self) -> Reader | None:
+        """A reader of what is owned and not paused, if there is anything."""
+        if self._reader is None:
+            settings = self.settings
+            places = self.positions.readable()
+            if not places:
+                return None
+            found = [Position(topic, index, at) for (topic, index), at in places.items()]
+            fetcher = Fetcher(
+                self._cluster,
+                found,
+                prefetch_bytes=settings.prefetch_bytes,
+                committed=settings.isolation == "read_committed",
+            )
+            self._reader = Reader(
+                fetcher,
+                settings.format,
+                batch_rows=settings.batch_rows,
+                max_wait=settings.max_wait,
+            )
+        return self._reader
+
+    async def _drop_reader(self) -> None:
+        """What is read ahead is dropped: only what was handed out counts."""
+        taking, self._taking = self._taking, None
+        reader, self._reader = self._reader, None
+        if taking is not None:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+        if reader is not None:
+            await reader.close()
+
+    # --- changes -----------------------------------------------------------------------------
+
+    async def _prepare(self, change: Change) -> None:
+        await self._drop_reader()
+        if change.kind == "assigned":
+            committed = await self._commits.committed(change.partitions)
+            await self.positions.assign(change.partitions, committed)
+        elif change.kind == "revoked" and self.settings.auto_commit is not None:
+            with suppress(Conflict):  # lost in this moment: read again by its next owner
+                await self._commit_processed(change.partitions)
+
+    async def acknowledge(self, change: Change) -> None:
+        """The user knows of the change."""
+        if change.kind != "assigned":
+            self.positions.drop(change.partitions)
+        self.membership.acknowledge(change)
+
+    # --- commits -----------------------------------------------------------------------------
+
+    async def commit(
+        self, offsets: Mapping[TopicPartition, int] | None = None, *, wait: bool = True
+    ) -> None:
+        """Commit what was handed out, the last batch included, or these offsets.
+
+        Without ``wait`` it happens behind the scenes, in order; an error is raised by the next
+        ``step`` or ``commit``. Raises ``Conflict`` when partitions went to others meanwhile.
+        """
+        self.membership  # noqa: B018 - raises Closed
+        self._raise_commit_failure()
+        wanted = dict(self.positions.uncommitted() if offsets is None else offsets)
+        for (topic, index), offset in wanted.items():
+            if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+                raise Invalid(f"offset {offset!r} of {topic}-{index} is not valid: give 0 or more")
+        if wait:
+            await self._send(wanted)
+        else:
+            task = asyncio.get_running_loop().create_task(self._send_behind(wanted))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _send(self, offsets: Mapping[TopicPartition, int]) -> None:
+        await self._commits.commit(offsets)
+        self.positions.committed(offsets)
+
+    async def _send_behind(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            await self._send(offsets)
+        except MainstemError as error:
+            self._commit_failure = error
+
+    def _raise_commit_failure(self) -> None:
+        failure, self._commit_failure = self._commit_failure, None
+        if failure is not None:
+            raise failure
+
+    async def _commit_processed(self, partitions: Iterable[TopicPartition]) -> None:
+        wanted = set(partitions)
+        found = self.positions.uncommitted(processed=True)
+        await self._send({where: at for where, at in found.items() if where in wanted})
+
+    async def _commit_now_and_then(self) -> None:
+        interval = self.settings.auto_commit
+        assert interval is not None
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self._commit_processed(self.membership.owned)
+            except (Conflict, Unavailable):
+                continue  # membership says so itself, or the next one works
+            except MainstemError as error:
+                self._commit_failure = error
+
+    # --- places ------------------------------------------------------------------------------
+
+    async def seek(self, topic: str, partition: int, point: Point) -> None:
+        """Go on elsewhere in an assigned partition; read-ahead is dropped."""
+        await self.positions.seek((topic, partition), point)
+        await self._drop_reader()
+
+    async def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Hand out nothing of these until ``resume``; membership and positions stay."""
+        if self.positions.pause(partitions):
+            await self._drop_reader()
+
+    async def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Undo ``pause``."""
+        if self.positions.resume(partitions):
+            await self._drop_reader()
+
+    async def committed(self) -> dict[TopicPartition, int]:
+        """The group's commits in the assigned partitions; those without one are left out."""
+        return await self._commits.committed(self.positions.assigned())
+
+    # --- the end -----------------------------------------------------------------------------
+
+    async def close(self, *, processed: bool = True) -> None:
+        """Commit (where automatic), leave the group, stop. May be called twice.
+
+        ``processed`` says that the last batch handed out was processed, too.
+        """
+        if not self._gate.open:
+            return
+        if self._automatic is not None:
+            self._automatic.cancel()
+            await asyncio.gather(self._automatic, return_exceptions=True)
+        await self._drop_reader()
+        if processed:
+            self.positions.all_processed()
+        failures: list[MainstemError] = []
+        try:
+            if self._background:
+                await asyncio.gather(*self._background)
+            if self.settings.auto_commit is not None:
+                await self._commit_processed(self.membership.owned)
+        except Conflict:
+            pass  # gone before: the records are read again by their next owner
+        except MainstemError as error:
+            failures.append(error)
+        await self.membership.close()
+        self._gate.open = False
+        if self._commit_failure is not None:
+            failures.append(self._commit_failure)
+        if failures:
+            raise failures[0]

@@ -1,0 +1,160 @@
+"""Where a consumer is in each partition: handed out, processed, committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mainstem.client.cluster import Cluster
+from mainstem.client.consumer.settings import ConsumerSettings
+from mainstem.client.consumer.subscription import TopicPartition
+from mainstem.client.offsets import LATEST, Point, bounds, list_offsets, resolve
+from mainstem.errors import Invalid
+
+_NO_OFFSET = 1
+
+
+class Positions:
+    """Three offsets for each assigned partition. Belongs to the client's event loop."""
+
+    def __init__(self, cluster: Cluster, settings: ConsumerSettings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._handed: dict[TopicPartition, int] = {}
+        self._processed: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+
+    def assigned(self) -> dict[TopicPartition, int]:
+        """The next offset to be handed out of each."""
+        return dict(sorted(self._handed.items()))
+
+    def readable(self) -> dict[TopicPartition, int]:
+        """As ``assigned``, without what is paused."""
+        return {where: at for where, at in self._handed.items() if where not in self._paused}
+
+    def paused(self) -> frozenset[TopicPartition]:
+        """What is assigned and paused."""
+        return frozenset(self._paused)
+
+    def advance(self, places: Mapping[TopicPartition, int], *, processed: bool) -> None:
+        """A batch was handed out; ``processed`` where it held nothing to process."""
+        for where, at in places.items():
+            if where in self._handed:
+                self._handed[where] = at
+                if processed:
+                    self._processed[where] = at
+
+    def all_processed(self) -> None:
+        """The user is done with what was handed out."""
+        self._processed = dict(self._handed)
+
+    def uncommitted(self, *, processed: bool = False) -> dict[TopicPartition, int]:
+        """Offsets that are ahead of (or behind, after a seek) what is committed."""
+        found = self._processed if processed else self._handed
+        return {where: at for where, at in found.items() if self._committed.get(where) != at}
+
+    def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """These are at the coordinator now."""
+        self._committed |= {where: at for where, at in offsets.items() if where in self._handed}
+
+    def drop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Not ours any more."""
+        for where in partitions:
+            self._paused.discard(where)
+            for offsets in (self._handed, self._processed, self._committed):
+                offsets.pop(where, None)
+
+    # --- beginning ---------------------------------------------------------------------------
+
+    async def assign(
+        self, partitions: Iterable[TopicPartition], committed: Mapping[TopicPartition, int]
+    ) -> None:
+        """Begin at the commit, without one where ``start`` says."""
+        found = {where: committed[where] for where in partitions if where in committed}
+        fresh = await self._start([where for where in partitions if where not in committed])
+        self._committed |= found
+        for where, at in (found | fresh).items():
+            self._handed[where] = self._processed[where] = at
+
+    async def _start(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        start = self._settings.start
+        if partitions and start is None:
+            names = ", ".join(f"{topic}-{index}" for topic, index in sorted(partitions))
+            raise Invalid(
+                f"group {self._settings.group!r} has no usable offset in {names}, and start=None "
+                "gives no other: commit one (reset the group), or choose a start",
+                code=_NO_OFFSET,
+            )
+        found: dict[TopicPartition, int] = {}
+        for topic, indexes in _by_topic(partitions).items():
+            first, last = await bounds(self._cluster, topic, indexes, committed=self._isolated)
+            assert start is not None
+            at = await resolve(self._cluster, topic, start, first, last, what="start")
+            found |= {(topic, index): offset for index, offset in at.items()}
+        return found
+
+    async def reset_those_outside(self) -> None:
+        """Positions that the log does not hold any more (or not yet) begin again."""
+        outside: list[TopicPartition] = []
+        for topic, indexes in _by_topic(self._handed).items():
+            first, last = await bounds(self._cluster, topic, indexes)
+            outside += [
+                (topic, index)
+                for index in indexes
+                if not first[index] <= self._handed[topic, index] <= last[index]
+            ]
+        for where, at in (await self._start(outside)).items():
+            if where in self._handed:
+                self._handed[where] = self._processed[where] = at
+
+    async def seek(self, where: TopicPartition, point: Point) -> None:
+        """Go on at ``point``. Raises ``Invalid`` where that is, or the partition is, elsewhere."""
+        self._check([where])
+        topic, index = where
+        first, last = await bounds(self._cluster, topic, [index])
+        at = await resolve(self._cluster, topic, point, first, last, what="seek")
+        if where in self._handed:
+            self._handed[where] = self._processed[where] = at[index]
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Whether anything changed."""
+        wanted = self._check(partitions) - self._paused
+        self._paused |= wanted
+        return bool(wanted)
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Whether anything changed."""
+        wanted = self._check(partitions) & self._paused
+        self._paused -= wanted
+        return bool(wanted)
+
+    async def lag(self) -> dict[TopicPartition, int]:
+        """How many offsets are behind the end, for each assigned partition."""
+        found: dict[TopicPartition, int] = {}
+        for topic, indexes in _by_topic(self._handed).items():
+            wanted = dict.fromkeys(indexes, LATEST)
+            ends = await list_offsets(self._cluster, topic, wanted, committed=self._isolated)
+            for index, end in ends.items():
+                found[topic, index] = max(0, end.offset - self._handed.get((topic, index), 0))
+        return dict(sorted(found.items()))
+
+    @property
+    def _isolated(self) -> bool:
+        return self._settings.isolation == "read_committed"
+
+    def _check(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
+        wanted = set(partitions)
+        for topic, index in sorted(wanted - self._handed.keys()):
+            raise Invalid(
+                f"{topic}-{index} is not assigned to this consumer: it has "
+                f"{', '.join(f'{name}-{part}' for name, part in sorted(self._handed)) or 'none'}",
+                code=3,
+            )
+        return wanted
+
+
+def _by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
+    topics: dict[str, list[int]] = {}
+    for topic, index in sorted(partitions):
+        topics.setdefault(topic, []).append(index)
+    return topics
