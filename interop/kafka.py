@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,11 +109,15 @@ def free_port() -> int:
 
 @dataclass
 class Kafka:
-    """A running Apache Kafka. ``address`` is ``host:port``."""
+    """A running Apache Kafka. ``address`` is ``host:port``, of its listener without security.
+
+    ``listeners`` has the addresses of the others, by name.
+    """
 
     address: str
     process: subprocess.Popen[bytes]
     directory: Path
+    listeners: dict[str, str] = field(default_factory=dict)
 
     def stop(self) -> None:
         """End the broker; the directory is left to its owner."""
@@ -125,17 +129,26 @@ class Kafka:
             self.process.wait()
 
 
-def format_kafka(directory: Path, settings: Mapping[str, str] | None = None) -> str:
-    """Prepare ``directory`` for a one-node KRaft broker; return the address it will have."""
+def format_kafka(
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+    listeners: Mapping[str, str] | None = None,
+) -> str:
+    """Prepare ``directory`` for a one-node KRaft broker; return the address it will have.
+
+    ``listeners`` are more listeners than the plain one, by Kafka's name for their security
+    (``SASL_SSL`` …): addresses for each.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     broker, controller = free_port(), free_port()
+    more = "".join(f",{name}://{address}" for name, address in (listeners or {}).items())
     properties = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{more}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}{more}",
         "log.dirs": str(directory / "logs"),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "1",
@@ -150,11 +163,13 @@ def format_kafka(directory: Path, settings: Mapping[str, str] | None = None) -> 
     cluster = "bWFpbnN0ZW0taW50ZXJvcA"  # any 16 bytes in base64url
     configuration = str(directory / "server.properties")
     command = java_command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", configuration)
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"Apache Kafka refused its settings:\n{done.stdout}{done.stderr}")
     return f"127.0.0.1:{broker}"
 
 
-def spawn_kafka(directory: Path, address: str) -> Kafka:
+def spawn_kafka(directory: Path, address: str, listeners: Mapping[str, str] | None = None) -> Kafka:
     """Start the broker that :func:`format_kafka` prepared; return at once, not yet ready."""
     command = ["java", *SERVER_FLAGS, "-cp", kafka_classpath(), "kafka.Kafka"]
     with (directory / "kafka.log").open("wb") as log:
@@ -164,18 +179,23 @@ def spawn_kafka(directory: Path, address: str) -> Kafka:
             stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent,  # noqa: PLW1509 # one call, no locks
         )
-    return Kafka(address, process, directory)
+    return Kafka(address, process, directory, dict(listeners or {}))
 
 
 def start_kafka(
-    directory: Path, settings: Mapping[str, str] | None = None, *, timeout: float = 60
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    listeners: Mapping[str, str] | None = None,
+    timeout: float = 60,
 ) -> Kafka:
     """Format ``directory``, start a broker in it and wait until it answers.
 
-    ``settings`` are broker properties on top of the defaults here. Raises RuntimeError with the
+    ``settings`` are broker properties on top of the defaults here, ``listeners`` as for
+    :func:`format_kafka`. Raises RuntimeError with the
     end of the broker's log where it dies or does not answer within ``timeout`` seconds.
     """
-    kafka = spawn_kafka(directory, format_kafka(directory, settings))
+    kafka = spawn_kafka(directory, format_kafka(directory, settings, listeners), listeners)
     deadline = time.monotonic() + timeout
     while not _answers(kafka.address):
         if kafka.process.poll() is not None or time.monotonic() > deadline:

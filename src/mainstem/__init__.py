@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.client import Appended, Json, Raw, Sasl, Tls, Written
+    from mainstem.client import Acl, Appended, Json, Raw, Sasl, Tls, Written
     from mainstem.errors import (
         Closed,
         Conflict,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Acl",
     "Appended",
     "AsyncStem",
     "AsyncTopic",
@@ -57,7 +58,7 @@ __all__ = [
     "open",
 ]
 _HOMES = {
-    "mainstem.client": ("Appended", "Json", "Raw", "Sasl", "Tls", "Written"),
+    "mainstem.client": ("Acl", "Appended", "Json", "Raw", "Sasl", "Tls", "Written"),
     "mainstem.errors": (
         "Closed", "Conflict", "Corrupt", "Denied", "Invalid", "MainstemError", "Unavailable",
     ),

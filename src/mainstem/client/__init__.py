@@ -5,6 +5,15 @@ Everything here belongs to one asyncio event loop; the plain, blocking face is `
 
 from __future__ import annotations
 
+from mainstem.client.access import (
+    Access,
+    Acl,
+    ClusterDescription,
+    Entity,
+    Quota,
+    ScramMechanism,
+    User,
+)
 from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
 from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Written
 from mainstem.client.cluster import ClientConfig, Cluster, parse_addresses
@@ -35,6 +44,8 @@ from mainstem.client.reader import Reader
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 
 __all__ = [
+    "Access",
+    "Acl",
     "Acks",
     "Admin",
     "AppendOptions",
@@ -43,8 +54,10 @@ __all__ = [
     "Change",
     "ClientConfig",
     "Cluster",
+    "ClusterDescription",
     "Connection",
     "ConsumerSettings",
+    "Entity",
     "Fetcher",
     "Format",
     "GroupConsumer",
@@ -62,12 +75,15 @@ __all__ = [
     "Points",
     "Position",
     "Producer",
+    "Quota",
     "Raw",
     "Reader",
     "Sasl",
+    "ScramMechanism",
     "Setting",
     "Tls",
     "TokenCallback",
+    "User",
     "TopicDescription",
     "TopicPartition",
     "Written",

@@ -35,6 +35,7 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         self.address = address
         self._sasl = sasl
+        self._answers = 0
         self._held: list[_Held] | None = None  # while a session is renewed: what waits for it
         self._renewal: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.versions: dict[int, int] = {}
@@ -79,10 +80,10 @@ class Connection(asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             raise tls_error(connection.name, error) from error
         except OSError as error:
-            raise Unavailable(
-                f"cannot connect to {connection.name} ({error.strerror or error}): "
-                "is a broker running there?"
-            ) from error
+            hung_up = tls is not None and not isinstance(error, ConnectionRefusedError)
+            hint = "does it speak TLS there?" if hung_up else "is a broker running there?"
+            reason = error.strerror or str(error) or "it hung up"
+            raise Unavailable(f"cannot connect to {connection.name} ({reason}): {hint}") from error
         except BaseException:
             connection.abort("it was not needed any more")
             raise
@@ -182,6 +183,7 @@ class Connection(asyncio.BufferedProtocol):
         except Corrupt as error:
             self.abort(str(error))
             return
+        self._answers += len(answers)
         for answer in answers:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -192,7 +194,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         detail = f" ({exc})" if exc is not None else ""
-        self._fail(Unavailable(f"the connection to {self.name} was lost{detail}: retry", code=13))
+        advice = "retry"
+        if self._answers <= 1 and self._sasl is None:
+            advice += "; a broker that hangs up at once may want a login (security=) or TLS (tls=)"
+        self._fail(
+            Unavailable(f"the connection to {self.name} was lost{detail}: {advice}", code=13)
+        )
         if not self.closed.done():
             self.closed.set_result(None)
 

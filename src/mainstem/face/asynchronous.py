@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from mainstem.client import (
+    Access,
     Acks,
     Admin,
     Appended,
@@ -212,6 +213,7 @@ class AsyncStem:
         self._embedded = embedded
         self._admin = Admin(cluster)
         self._groups = Groups(cluster)
+        self.access = Access(cluster)
 
     @property
     def address(self) -> str:

@@ -22,6 +22,7 @@ from mainstem.client import (
     TopicDescription,
 )
 from mainstem.errors import Closed
+from mainstem.face.access import Access
 from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
 from mainstem.face.consumers import Consumer, OnChange
 from mainstem.face.loop import later, run
@@ -213,6 +214,7 @@ class Stem:
         self._stem = stem
         self._pid = os.getpid()
         self._closed = False
+        self.access = Access(self.check, stem.access)
 
     def __repr__(self) -> str:
         return f"Stem({self._stem.address!r})"
