@@ -186,6 +186,13 @@ def test_what_is_not_one_object_is_corrupt_and_the_row_is_named(
         decode(values, schema)
 
 
+@pytest.mark.parametrize("empty", [b"", b" ", b"\n\t"], ids=repr)
+def test_two_objects_in_one_value_and_none_in_the_next_do_not_shift(empty: bytes) -> None:
+    """As many objects as values, and yet each would be another record's."""
+    with pytest.raises(ms.Corrupt, match="row"):
+        decode([b'{"a":1} {"a":2}', empty])
+
+
 def test_an_object_may_span_lines_and_have_space_around_it() -> None:
     assert decode([b'{"a":\n 1\n}', b' {"a":2}\n']).to_pydict() == {"a": [1, 2]}
 
