@@ -70,7 +70,7 @@ class Cluster:
         self.metadata = ClusterMetadata()
         self._gate = Gate(f"the client of {self.name}")
         self._open: dict[tuple[tuple[str, int], object], asyncio.Task[Connection]] = {}
-        self._coordinators: dict[str, int] = {}
+        self._coordinators: dict[tuple[int, str], int] = {}
         self._refreshed: dict[str, float] = {}
         self._random = random.Random()
         self._sasl = check_sasl(config.security)
@@ -228,22 +228,26 @@ class Cluster:
             raise error_for(_LEADER_NOT_AVAILABLE, f"topic {topic!r} partition {index}")
         return found
 
-    async def coordinator(self, group: str, deadline: Deadline) -> int:
-        """The node that coordinates a group. Raises ``Unavailable`` while there is none."""
-        known = self._coordinators.get(group)
+    async def coordinator(self, group: str, deadline: Deadline, kind: int = 0) -> int:
+        """The node that coordinates a group, or with kind 1 a transactional id.
+
+        Raises ``Unavailable`` while there is none.
+        """
+        known = self._coordinators.get((kind, group))
         if known is not None and known in self.metadata.nodes:
             return known
-        message = Message(key_type=0, coordinator_keys=[group])
+        message = Message(key_type=kind, coordinator_keys=[group])
         (found,) = (await self.call(FIND_COORDINATOR, message, deadline)).coordinators
         if found.error_code:
-            raise error_for(found.error_code, f"coordinator of group {group!r}")
+            what = "transactional id" if kind else "group"
+            raise error_for(found.error_code, f"coordinator of {what} {group!r}")
         self.metadata.nodes.setdefault(found.node_id, (found.host, found.port))
-        self._coordinators[group] = found.node_id
+        self._coordinators[kind, group] = found.node_id
         return int(found.node_id)
 
-    def forget_coordinator(self, group: str) -> None:
+    def forget_coordinator(self, group: str, kind: int = 0) -> None:
         """Look the group's coordinator up again before it is used next."""
-        self._coordinators.pop(group, None)
+        self._coordinators.pop((kind, group), None)
 
 
 async def _close_all(tasks: list[asyncio.Task[Connection]]) -> None:

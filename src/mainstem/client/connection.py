@@ -39,6 +39,7 @@ class Connection(asyncio.BufferedProtocol):
         self._held: list[_Held] | None = None  # while a session is renewed: what waits for it
         self._renewal: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.versions: dict[int, int] = {}
+        self.features: dict[str, int] = {}  # finalized in the cluster (KIP-584)
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._protocol = Protocol(client_id)
         self._waiting: deque[asyncio.Future[Answer]] = deque()
@@ -115,14 +116,18 @@ class Connection(asyncio.BufferedProtocol):
                 code=UNSUPPORTED_VERSION,
             ) from None
 
-    async def call(self, api_key: int, message: Message, *, timeout: float) -> Message:
-        """Send a request, return its answer. ``timeout`` is in seconds.
+    async def call(
+        self, api_key: int, message: Message, *, timeout: float, highest: int | None = None
+    ) -> Message:
+        """Send a request, return its answer. ``timeout`` is in seconds, ``highest`` a version.
 
         Raises ``Unavailable`` when the connection fails or the time is over. Answers come in
         order, so a late one blocks those behind it: the connection is closed then, as Kafka's
         own clients do. The request may have taken effect nevertheless.
         """
         version = self.version(api_key)
+        if highest is not None:
+            version = min(version, highest)
         body = encode_request(api_key, version, message)
         return (await self._exchange(api_key, version, body, timeout)).decode()
 
@@ -278,6 +283,7 @@ class Connection(asyncio.BufferedProtocol):
             common = common_version(offer.api_key, offer.min_version, offer.max_version)
             if common is not None:
                 self.versions[offer.api_key] = common
+        self.features = {found.name: found.max_version_level for found in reply.finalized_features}
 
     # --- logging in --------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ class Lane:
     identity: tuple[int, int] | None = None
     next_sequence: int = 0
     blocked: bool = False
+    transactional: bool = False
     queue: deque[Batch] = field(default_factory=deque)
     in_flight: list[Batch] = field(default_factory=list)
     failed: list[Batch] = field(default_factory=list)
@@ -109,6 +110,7 @@ class Lane:
             producer_id=producer_id,
             producer_epoch=epoch,
             base_sequence=self.next_sequence,
+            transactional=self.transactional,
         )
         self.next_sequence = (self.next_sequence + batch.rows) % _SEQUENCES
 

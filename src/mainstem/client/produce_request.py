@@ -21,13 +21,18 @@ TopicBatches = tuple[str, UUID | None, list[tuple[int, Any]]]
 
 
 def body_parts(
-    version: int, acks: int, timeout_ms: int, topics: Iterable[TopicBatches]
+    version: int,
+    acks: int,
+    timeout_ms: int,
+    topics: Iterable[TopicBatches],
+    transactional_id: str | None = None,
 ) -> list[Any]:
-    """The body of a request without a transactional id, as buffers in the order to send."""
+    """The body of a request, as buffers in the order to send."""
     topics = list(topics)
     if version < 9:
-        return _classic(acks, timeout_ms, topics)
-    out = bytearray(b"\0")  # null transactional id
+        return _classic(acks, timeout_ms, topics, transactional_id)
+    encoded_id = b"" if transactional_id is None else transactional_id.encode()
+    out = bytearray(_varint(0 if transactional_id is None else len(encoded_id) + 1) + encoded_id)
     out += _HEAD.pack(acks, timeout_ms)
     out += _varint(len(topics) + 1)
     parts: list[Any] = []
@@ -49,8 +54,11 @@ def body_parts(
     return parts
 
 
-def _classic(acks: int, timeout_ms: int, topics: list[TopicBatches]) -> list[Any]:
-    out = bytearray(_INT16.pack(-1))
+def _classic(
+    acks: int, timeout_ms: int, topics: list[TopicBatches], transactional_id: str | None
+) -> list[Any]:
+    encoded_id = b"" if transactional_id is None else transactional_id.encode()
+    out = bytearray(_INT16.pack(-1 if transactional_id is None else len(encoded_id)) + encoded_id)
     out += _HEAD.pack(acks, timeout_ms) + _INT32.pack(len(topics))
     parts: list[Any] = []
     for name, _topic_id, partitions in topics:

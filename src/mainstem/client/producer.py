@@ -31,6 +31,8 @@ class Producer:
     """
 
     def __init__(self, cluster: Cluster) -> None:
+        self.transactional_id: str | None = None
+        self.highest_produce: int | None = None
         self._cluster = cluster
         self._lanes: dict[tuple[str, int, int], Lane] = {}
         self._active: set[Lane] = set()
@@ -56,6 +58,7 @@ class Producer:
         if lane is None:
             idempotent = acks == -1
             lane = self._lanes[topic, partition, acks] = Lane(topic, partition, acks, idempotent)
+            lane.transactional = self.transactional_id is not None
         rows = int.from_bytes(data[_ROWS_AT : _ROWS_AT + 4], "big")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         batch = Batch(data, rows, next(self._serials), deadline, done)
@@ -135,7 +138,11 @@ class Producer:
             topics = self._by_topic(load)
             if version >= 13 and any(topic_id is None for _, topic_id, _ in topics.values()):
                 version = 12
-            parts = body_parts(version, acks, int(timeout * 1000), topics.values())
+            if self.highest_produce is not None:
+                version = min(version, self.highest_produce)
+            parts = body_parts(
+                version, acks, int(timeout * 1000), topics.values(), self.transactional_id
+            )
             waiter = connection.start(PRODUCE, version, parts, answered=acks != 0)
         answer = await connection.finish(waiter, PRODUCE, timeout + 1)
         if answer is None:

@@ -284,6 +284,11 @@ class GroupConsumer:
         await self.positions.seek((topic, partition), point)
         await self._drop_reader()
 
+    async def rewind(self) -> None:
+        """Hand out again what came since the last commit: its transaction was aborted."""
+        self.positions.rewind()
+        await self._drop_reader()
+
     async def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Hand out nothing of these until ``resume``; membership and positions stay."""
         if self.positions.pause(partitions):

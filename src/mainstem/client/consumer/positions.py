@@ -22,6 +22,7 @@ class Positions:
         self._handed: dict[TopicPartition, int] = {}
         self._processed: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._began: dict[TopicPartition, int] = {}  # where to go back to: commit, start or seek
         self._paused: set[TopicPartition] = set()
 
     def assigned(self) -> dict[TopicPartition, int]:
@@ -55,13 +56,23 @@ class Positions:
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """These are at the coordinator now."""
-        self._committed |= {where: at for where, at in offsets.items() if where in self._handed}
+        here = {where: at for where, at in offsets.items() if where in self._handed}
+        self._committed |= here
+        self._began |= here
+
+    def rewind(self) -> None:
+        """Hand out again what came since the last commit, start or seek."""
+        for where, at in self._began.items():
+            self._place(where, at)
+
+    def _place(self, where: TopicPartition, at: int) -> None:
+        self._handed[where] = self._processed[where] = self._began[where] = at
 
     def drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Not ours any more."""
         for where in partitions:
             self._paused.discard(where)
-            for offsets in (self._handed, self._processed, self._committed):
+            for offsets in (self._handed, self._processed, self._committed, self._began):
                 offsets.pop(where, None)
 
     # --- beginning ---------------------------------------------------------------------------
@@ -74,7 +85,7 @@ class Positions:
         fresh = await self._start([where for where in partitions if where not in committed])
         self._committed |= found
         for where, at in (found | fresh).items():
-            self._handed[where] = self._processed[where] = at
+            self._place(where, at)
 
     async def _start(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         start = self._settings.start
@@ -105,7 +116,7 @@ class Positions:
             ]
         for where, at in (await self._start(outside)).items():
             if where in self._handed:
-                self._handed[where] = self._processed[where] = at
+                self._place(where, at)
 
     async def seek(self, where: TopicPartition, point: Point) -> None:
         """Go on at ``point``. Raises ``Invalid`` where that is, or the partition is, elsewhere."""
@@ -114,7 +125,7 @@ class Positions:
         first, last = await bounds(self._cluster, topic, [index])
         at = await resolve(self._cluster, topic, point, first, last, what="seek")
         if where in self._handed:
-            self._handed[where] = self._processed[where] = at[index]
+            self._place(where, at[index])
 
     def pause(self, partitions: Iterable[TopicPartition]) -> bool:
         """Whether anything changed."""
