@@ -1,0 +1,76 @@
+"""The state store's kernels, together: ``from mainstem.kernels import lsm``.
+
+Apart from the others so that a broker, which keeps no state here, does not load them.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+try:
+    from mainstem.kernels.columns import Memory
+    from mainstem.kernels.lsm_batch import (
+        OPERATION_HEADER,
+        Operation,
+        encode_batch,
+        read_operation,
+        read_ranges,
+    )
+    from mainstem.kernels.lsm_blocks import Block, encode_blocks, measure
+    from mainstem.kernels.lsm_fields import (
+        all_of_size,
+        decode_key,
+        encode_keys,
+        interleave,
+        split,
+    )
+    from mainstem.kernels.lsm_lookup import Lookup
+    from mainstem.kernels.lsm_memtable import Memtable
+    from mainstem.kernels.lsm_merge import Merger
+    from mainstem.kernels.lsm_ranges import Ranges
+    from mainstem.kernels.lsm_rows import Column, RowList, arrow_buffers, describe
+    from mainstem.kernels.lsm_rows import rows_of as sorted_rows_of
+    from mainstem.kernels.lsm_run import Run, build_filter, retired_blocks
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"Mainstem's compiled kernels are missing ({error.name}): install a wheel, or build them "
+        "with `pip install .` on a machine with a C compiler"
+    ) from error
+
+ArrowBuffers: TypeAlias = tuple[Memory, Memory, Memory | None, int]
+"""int32 offsets, data, validity or ``None``, null count."""
+
+PUT, DELETE, MERGE, RANGE_DELETE = 0, 1, 2, 3
+
+__all__ = [
+    "DELETE",
+    "MERGE",
+    "OPERATION_HEADER",
+    "PUT",
+    "RANGE_DELETE",
+    "ArrowBuffers",
+    "Block",
+    "Column",
+    "Lookup",
+    "Memtable",
+    "Merger",
+    "Operation",
+    "Ranges",
+    "RowList",
+    "Run",
+    "all_of_size",
+    "arrow_buffers",
+    "build_filter",
+    "decode_key",
+    "describe",
+    "encode_batch",
+    "encode_blocks",
+    "encode_keys",
+    "interleave",
+    "measure",
+    "read_operation",
+    "read_ranges",
+    "retired_blocks",
+    "sorted_rows_of",
+    "split",
+]

@@ -1,0 +1,19 @@
+from collections.abc import Callable
+from typing import Any, final
+
+from mainstem.kernels.lsm_blocks import Block
+from mainstem.kernels.lsm_memtable import Memtable
+from mainstem.kernels.lsm_ranges import Ranges
+from mainstem.kernels.lsm_rows import ArrowBuffers, Column
+from mainstem.kernels.lsm_run import Run
+
+@final
+class Lookup:
+    pending: int
+    blocks_read: int
+    def __init__(self, keys: Column, seed: int, spec: bytes, expire_before: int) -> None: ...
+    def memtable(self, table: Memtable, mark: int) -> int: ...
+    def ranges(self, ranges: Ranges) -> int: ...
+    def run(self, runs: list[Run], load: Callable[[Any, list[int]], list[Block]]) -> int: ...
+    def values(self) -> ArrowBuffers: ...
+    def close(self) -> None: ...

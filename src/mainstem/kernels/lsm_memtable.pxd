@@ -1,0 +1,41 @@
+"""The memtable, as lookups see it (C side; see lsm_memtable.pyx)."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from mainstem.kernels.lsm_core cimport Row
+
+cdef enum:
+    CHUNK_SHIFT = 14
+    CHUNK_ROWS = 1 << CHUNK_SHIFT
+    CHUNKS = 1 << 14
+
+cdef struct Table:
+    uint64_t mask
+    Table* older
+    uint64_t[1] slots
+
+
+cdef class Memtable:
+    cdef Row** chunks
+    cdef Table* table
+    cdef readonly Py_ssize_t rows
+    cdef readonly Py_ssize_t memory
+    cdef readonly uint64_t seed
+    cdef list keep
+    cdef list arenas
+    cdef uint8_t* arena
+    cdef Py_ssize_t arena_left
+    cdef readonly int64_t min_stamp
+    cdef readonly int64_t max_stamp
+    cdef int _grow(self) noexcept nogil
+    cdef int _insert(self, Row* row, uint64_t hashed, const uint8_t* spec, Py_ssize_t fields) noexcept nogil
+    cdef int _combine(self, Row* row, const Row* older, const uint8_t* spec, Py_ssize_t fields) noexcept nogil
+
+
+cdef inline Row* row_at(Memtable table, uint32_t index) noexcept nogil:
+    return &table.chunks[index >> CHUNK_SHIFT][index & (CHUNK_ROWS - 1)]
+
+
+cdef const Row* find(
+    Memtable memtable, const uint8_t* key, uint32_t size, uint64_t hashed, uint32_t mark
+) noexcept nogil

@@ -1,0 +1,273 @@
+"""The memtable: batches as they came, and a hash table that finds the newest row of a key.
+
+Rows are only ever added, and each knows the row it supersedes, so a row's number is its version:
+a reader who took ``rows`` as its mark sees exactly the rows below it, whatever is added
+meanwhile. One writer at a time; any number of readers, none of whom waits: the table's slots are
+single words, and a table that grew stays readable until the memtable goes.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+from mainstem.kernels.columns cimport Memory, allocate
+from mainstem.kernels.lsm_batch cimport OP_RANGE, OpView, parse_op
+from mainstem.kernels.lsm_core cimport (
+    DELETE, MERGE, PUT, VARIABLE, Row, acquire, acquire_pointer, compare, equal, fold, hash_key,
+    prefetch, release, release_pointer,
+)
+from mainstem.kernels.lsm_rows cimport Entry, RowList, sort_rows
+
+cdef enum:
+    _GROUP = 64
+    _ARENA = 1 << 18
+
+
+cdef Table* _new_table(uint64_t slots) noexcept nogil:
+    cdef Table* table = <Table*>calloc(1, sizeof(Table) + slots * 8)
+    if table != NULL:
+        table.mask = slots - 1
+    return table
+
+
+cdef class Memtable:
+    """``expected`` rows get a table of the right size at once; more may come.
+
+    ``memory`` counts bytes held. ``seed`` is the hash's, as in the runs below.
+    """
+
+    def __cinit__(self, uint64_t seed, Py_ssize_t expected=0):
+        cdef uint64_t slots = 256
+        while slots * 5 < <uint64_t>expected * 8 and slots < 1 << 31:
+            slots *= 2
+        self.keep = []
+        self.arenas = []
+        self.seed = seed
+        self.min_stamp = 0x7FFFFFFFFFFFFFFF
+        self.chunks = <Row**>calloc(CHUNKS, sizeof(Row*))
+        self.table = _new_table(slots)
+        if self.chunks == NULL or self.table == NULL:
+            raise MemoryError("no memory for a memtable")
+        self.memory = slots * 8
+
+    def __dealloc__(self):
+        cdef Table* table = self.table
+        cdef Table* older
+        cdef Py_ssize_t i
+        while table != NULL:
+            older = table.older
+            free(table)
+            table = older
+        if self.chunks != NULL:
+            for i in range(CHUNKS):
+                if self.chunks[i] == NULL:
+                    break
+                free(self.chunks[i])
+        free(self.chunks)
+
+    def __len__(self):
+        return self.rows
+
+    cdef int _grow(self) noexcept nogil:
+        cdef Table* old = self.table
+        cdef Table* new = _new_table((old.mask + 1) * 2)
+        cdef uint64_t i, slot, at
+        if new == NULL:
+            return -1
+        for i in range(old.mask + 1):
+            slot = old.slots[i]
+            if slot:
+                at = (slot >> 32) & new.mask
+                while new.slots[at]:
+                    at = (at + 1) & new.mask
+                new.slots[at] = slot
+        new.older = old
+        self.memory += (new.mask + 1) * 8
+        release_pointer(<void**>&self.table, new)
+        return 0
+
+    cdef int _combine(
+        self, Row* row, const Row* older, const uint8_t* spec, Py_ssize_t fields
+    ) noexcept nogil:
+        """Turn a merge operand into what it makes of ``older``, in memory of our own."""
+        cdef Py_ssize_t size = 8 * fields
+        if older.kind == DELETE or older.value_size != <uint32_t>size:
+            row.kind = PUT
+            return 0
+        if self.arena_left < size:
+            with gil:
+                try:
+                    block = allocate(_ARENA)
+                except MemoryError:
+                    return -1
+                self.arenas.append(block)
+                self.arena = (<Memory>block).data
+                self.arena_left = _ARENA
+        fold(spec, fields, older.value, row.value, self.arena)
+        row.value = self.arena
+        row.kind = older.kind
+        self.arena += size
+        self.arena_left -= size
+        self.memory += size
+        return 0
+
+    cdef int _insert(
+        self, Row* row, uint64_t hashed, const uint8_t* spec, Py_ssize_t fields
+    ) noexcept nogil:
+        cdef Table* table = self.table
+        cdef uint64_t tag = hashed & 0xFFFFFFFFU
+        cdef uint64_t at = tag & table.mask
+        cdef uint64_t slot
+        cdef Row* other
+        cdef uint32_t index = <uint32_t>self.rows
+        if index >> CHUNK_SHIFT >= CHUNKS:
+            return -1
+        if self.chunks[index >> CHUNK_SHIFT] == NULL:
+            self.chunks[index >> CHUNK_SHIFT] = <Row*>malloc(CHUNK_ROWS * sizeof(Row))
+            if self.chunks[index >> CHUNK_SHIFT] == NULL:
+                return -1
+        row.previous = 0
+        while True:
+            slot = table.slots[at]
+            if not slot:
+                break
+            if slot >> 32 == tag:
+                other = row_at(self, <uint32_t>(slot & 0xFFFFFFFFU) - 1)
+                if equal(other.key, other.key_size, row.key, row.key_size):
+                    row.previous = <uint32_t>(slot & 0xFFFFFFFFU)
+                    if row.kind == MERGE and self._combine(row, other, spec, fields) < 0:
+                        return -1
+                    break
+            at = (at + 1) & table.mask
+        row_at(self, index)[0] = row[0]
+        # The row is complete before its number can be found.
+        release(&table.slots[at], tag << 32 | (index + 1))
+        self.rows += 1
+        self.memory += sizeof(Row)
+        if <uint64_t>self.rows * 8 > (table.mask + 1) * 5 and self._grow() < 0:
+            return -1
+        return 0
+
+    def insert(self, data not None, Py_ssize_t position, const uint8_t[::1] spec not None):
+        """Add the rows of the operation at ``position`` of ``data``, which is kept.
+
+        ``spec`` are the fold operations of the family's merge state, one byte per 8-byte field.
+        Returns the position behind the operation. Raises ``ValueError`` for a damaged one and
+        ``MemoryError``; then rows may be half added, and the memtable must not be shown.
+        """
+        cdef const uint8_t[::1] view = data
+        cdef OpView op
+        cdef Py_ssize_t fields = spec.shape[0]
+        cdef const uint8_t* folds = &spec[0] if fields else NULL
+        cdef uint64_t[_GROUP] hashes
+        cdef Row[_GROUP] rows
+        cdef Py_ssize_t start, count, i
+        cdef int failed = 0
+        if view.shape[0] == 0 or not parse_op(&view[0], view.shape[0], position, &op):
+            raise ValueError(f"the operation at byte {position} of a batch is damaged")
+        if op.kind == OP_RANGE or (op.kind == MERGE and (
+                not fields or op.value_width != <uint32_t>(8 * fields))):
+            raise ValueError(f"the operation at byte {position} does not fit its family")
+        self.keep.append(data)
+        self.memory += op.end - position
+        if op.rows:
+            self.min_stamp = min(self.min_stamp, op.stamp)
+            self.max_stamp = max(self.max_stamp, op.stamp)
+        with nogil:
+            start = 0
+            while start < op.rows and not failed:
+                count = min(op.rows - start, <Py_ssize_t>_GROUP)
+                for i in range(count):
+                    _row_of(&op, start + i, &rows[i])
+                    hashes[i] = hash_key(rows[i].key, rows[i].key_size, self.seed)
+                    prefetch(&self.table.slots[(hashes[i] & 0xFFFFFFFFU) & self.table.mask])
+                for i in range(count):
+                    failed = self._insert(&rows[i], hashes[i], folds, fields)
+                    if failed:
+                        break
+                start += count
+        if failed:
+            raise MemoryError(f"no memory for row {self.rows} of a memtable")
+        return op.end
+
+    def sorted_rows(self, Py_ssize_t start, Py_ssize_t end):
+        """The newest of rows ``start`` to ``end`` of each key, sorted, as a ``RowList``."""
+        cdef RowList result = RowList()
+        cdef Py_ssize_t count = end - start
+        cdef Py_ssize_t i, live = 0
+        cdef uint8_t* superseded
+        cdef Entry* entries
+        cdef Row* rows
+        cdef Row* row
+        if start < 0 or count < 0 or end > self.rows:
+            raise IndexError(f"rows {start} to {end} of {self.rows}")
+        result.reserve(count)
+        result.keep.append(self)
+        superseded = <uint8_t*>calloc(count + 1, 1)
+        entries = <Entry*>malloc((2 * count + 1) * sizeof(Entry))
+        rows = <Row*>malloc((count + 1) * sizeof(Row))
+        if superseded == NULL or entries == NULL or rows == NULL:
+            free(superseded)
+            free(entries)
+            free(rows)
+            raise MemoryError(f"no memory to sort {count} rows")
+        with nogil:
+            for i in range(count - 1, -1, -1):
+                row = row_at(self, <uint32_t>(start + i))
+                if row.previous > <uint32_t>start:
+                    superseded[row.previous - 1 - start] = 1
+            for i in range(count):
+                if not superseded[i]:
+                    rows[live] = row_at(self, <uint32_t>(start + i))[0]
+                    entries[live].row = <uint32_t>live
+                    live += 1
+            sort_rows(rows, entries, entries + live, live)
+            for i in range(live):
+                result.rows[i] = rows[entries[i].row]
+            result.count = live
+        free(superseded)
+        free(entries)
+        free(rows)
+        return result
+
+
+cdef inline void _row_of(const OpView* op, Py_ssize_t i, Row* row) noexcept nogil:
+    if op.key_offsets != NULL:
+        row.key = op.keys + op.key_offsets[i]
+        row.key_size = op.key_offsets[i + 1] - op.key_offsets[i]
+    else:
+        row.key = op.keys + i * <Py_ssize_t>op.key_width
+        row.key_size = op.key_width
+    if op.value_offsets != NULL:
+        row.value = op.values + op.value_offsets[i]
+        row.value_size = op.value_offsets[i + 1] - op.value_offsets[i]
+    else:
+        row.value = op.values + i * <Py_ssize_t>op.value_width
+        row.value_size = op.value_width
+    row.kind = op.kinds[i] if op.kinds != NULL else op.kind
+    row.stamp = op.stamp
+    row.previous = 0
+
+
+cdef const Row* find(
+    Memtable memtable, const uint8_t* key, uint32_t size, uint64_t hashed, uint32_t mark
+) noexcept nogil:
+    """The newest row of ``key`` below ``mark``, or NULL."""
+    cdef Table* table = <Table*>acquire_pointer(<void**>&memtable.table)
+    cdef uint64_t tag = hashed & 0xFFFFFFFFU
+    cdef uint64_t at = tag & table.mask
+    cdef uint64_t slot
+    cdef uint32_t index
+    cdef const Row* row
+    while True:
+        slot = acquire(&table.slots[at])
+        if not slot:
+            return NULL
+        if slot >> 32 == tag:
+            row = row_at(memtable, <uint32_t>(slot & 0xFFFFFFFFU) - 1)
+            if equal(row.key, row.key_size, key, size):
+                index = <uint32_t>(slot & 0xFFFFFFFFU)
+                while index > mark:
+                    index = row_at(memtable, index - 1).previous
+                return row_at(memtable, index - 1) if index else NULL
+        at = (at + 1) & table.mask

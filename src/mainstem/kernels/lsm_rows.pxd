@@ -1,0 +1,45 @@
+"""Lists of rows and columns of keys, as the state-store kernels see them (C side)."""
+
+from cpython.buffer cimport Py_buffer
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from mainstem.kernels.lsm_core cimport Row
+
+cdef struct Entry:
+    uint64_t prefix
+    uint32_t row
+
+
+cdef class Column:
+    cdef Py_buffer offsets_buffer
+    cdef Py_buffer data_buffer
+    cdef Py_buffer validity_buffer
+    cdef const uint8_t* offsets
+    cdef const uint8_t* data
+    cdef const uint8_t* validity
+    cdef Py_ssize_t first
+    cdef readonly Py_ssize_t length
+    cdef readonly Py_ssize_t width  # of an entry in bytes; -1: int32 offsets, -2: int64 offsets
+    cdef bint _sound(self) noexcept
+
+
+cdef class RowList:
+    cdef Row* rows
+    cdef readonly Py_ssize_t count
+    cdef Py_ssize_t capacity
+    cdef list keep
+    cdef uint8_t* arena
+    cdef Py_ssize_t arena_left
+    cdef void* arenas
+    cdef int reserve(self, Py_ssize_t capacity) except -1
+    cdef Py_ssize_t _bound(self, const uint8_t* key, Py_ssize_t size) noexcept
+    cdef uint8_t* scratch(self, Py_ssize_t size) noexcept nogil
+
+
+cdef int sort_rows(
+    const Row* rows, Entry* entries, Entry* spare, Py_ssize_t count
+) noexcept nogil
+cdef tuple gather(const Row* rows, Py_ssize_t count, bint keys)
+cdef int64_t entry_of(
+    Column column, Py_ssize_t row, const uint8_t** start
+) noexcept nogil

@@ -1,0 +1,448 @@
+"""Lists of rows, sorting them by key, and Arrow columns in and out.
+
+A ``RowList`` holds pointers into blocks, memtables or batches, and references that keep those
+alive; it is what merging produces, and what blocks and Arrow arrays are made of.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from mainstem.kernels.columns cimport Memory, allocate
+from mainstem.kernels.lsm_core cimport (
+    ABSENT, DELETE, MERGE, PUT, Row, compare, copy, prefetch, prefix_of,
+)
+
+cdef enum:
+    _SMALL = 768      # below this, merge sort beats the histograms of a radix sort
+    _ARENA = 1 << 16
+
+
+cdef class Column:
+    """A view of one Arrow binary column: ``width`` ≥ 0 fixed, -1 binary, -2 large binary.
+
+    Buffer sizes and, once, every offset are checked: kernels may trust entries. Raises
+    ``ValueError`` for a damaged array. Keeps its buffers alive; safe to share between threads.
+    """
+
+    def __cinit__(
+        self, offsets, data, validity, Py_ssize_t first, Py_ssize_t length, Py_ssize_t width
+    ):
+        if first < 0 or length < 0 or first > (1 << 56) or length > (1 << 56) or width < -2:
+            raise ValueError(f"an array cannot have offset {first} and length {length}")
+        if width > <Py_ssize_t>1 << 30:
+            raise ValueError(f"entries of {width} bytes are too wide")
+        self.first = first
+        self.length = length
+        self.width = width
+        if length == 0:
+            return
+        if data is not None:
+            PyObject_GetBuffer(data, &self.data_buffer, PyBUF_SIMPLE)
+            self.data = <const uint8_t*>self.data_buffer.buf
+        if validity is not None:
+            PyObject_GetBuffer(validity, &self.validity_buffer, PyBUF_SIMPLE)
+            self.validity = <const uint8_t*>self.validity_buffer.buf
+            if self.validity_buffer.len < (first + length + 7) >> 3:
+                raise ValueError("the validity buffer is too short: the array is damaged")
+        if width >= 0:
+            if self.data_buffer.len < (first + length) * width:
+                raise ValueError("the data buffer is too short: the array is damaged")
+            return
+        PyObject_GetBuffer(offsets, &self.offsets_buffer, PyBUF_SIMPLE)
+        self.offsets = <const uint8_t*>self.offsets_buffer.buf
+        if self.offsets_buffer.len < (first + length + 1) * (4 if width == -1 else 8):
+            raise ValueError("the offsets buffer is too short: the array is damaged")
+        if not self._sound():
+            raise ValueError("offsets point outside the array's data: the array is damaged")
+
+    cdef bint _sound(self) noexcept:
+        cdef const int32_t* narrow = <const int32_t*>self.offsets + self.first
+        cdef const int64_t* wide = <const int64_t*>self.offsets + self.first
+        cdef Py_ssize_t row
+        cdef int64_t bad = 0
+        with nogil:
+            if self.width == -1:
+                for row in range(self.length):
+                    bad |= narrow[row + 1] < narrow[row]
+                bad |= narrow[0] < 0 or narrow[self.length] > self.data_buffer.len
+            else:
+                for row in range(self.length):
+                    bad |= wide[row + 1] < wide[row]
+                    bad |= wide[row + 1] - wide[row] > 1 << 30
+                bad |= wide[0] < 0 or wide[self.length] > self.data_buffer.len
+        return not bad
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.offsets_buffer)
+        PyBuffer_Release(&self.data_buffer)
+        PyBuffer_Release(&self.validity_buffer)
+
+    def __len__(self):
+        return self.length
+
+
+cdef int64_t entry_of(Column column, Py_ssize_t row, const uint8_t** start) noexcept nogil:
+    """Where entry ``row`` starts; returns its size, -1 for null."""
+    cdef Py_ssize_t index = column.first + row
+    cdef int64_t begin
+    if column.validity != NULL and not (column.validity[index >> 3] >> (index & 7)) & 1:
+        return -1
+    if column.width >= 0:
+        start[0] = column.data + index * column.width
+        return column.width
+    if column.width == -1:
+        begin = (<const int32_t*>column.offsets)[index]
+        start[0] = column.data + begin
+        return (<const int32_t*>column.offsets)[index + 1] - begin
+    begin = (<const int64_t*>column.offsets)[index]
+    start[0] = column.data + begin
+    return (<const int64_t*>column.offsets)[index + 1] - begin
+
+
+cdef class RowList:
+    """See the module. Not thread-safe while it is being filled."""
+
+    def __cinit__(self):
+        self.keep = []
+
+    def __dealloc__(self):
+        cdef void* block = self.arenas
+        cdef void* older
+        while block != NULL:
+            older = (<void**>block)[0]
+            free(block)
+            block = older
+        free(self.rows)
+
+    def __len__(self):
+        return self.count
+
+    def key(self, Py_ssize_t index):
+        """The key of row ``index``, as bytes."""
+        if index < 0 or index >= self.count:
+            raise IndexError(f"row {index} of {self.count}")
+        return self.rows[index].key[:self.rows[index].key_size]
+
+    def rows_in(self, const uint8_t[::1] low not None, const uint8_t[::1] high):
+        """First row at or after ``low``, and first at or after ``high`` (``None``: the end)."""
+        cdef Py_ssize_t start = self._bound(&low[0] if low.shape[0] else NULL, low.shape[0])
+        if high is None:
+            return start, self.count
+        return start, self._bound(&high[0] if high.shape[0] else NULL, high.shape[0])
+
+    cdef Py_ssize_t _bound(self, const uint8_t* key, Py_ssize_t size) noexcept:
+        cdef Py_ssize_t low = 0
+        cdef Py_ssize_t high = self.count
+        cdef Py_ssize_t middle
+        while low < high:
+            middle = (low + high) >> 1
+            if compare(self.rows[middle].key, self.rows[middle].key_size, key, size) < 0:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    cdef int reserve(self, Py_ssize_t capacity) except -1:
+        cdef Row* rows
+        if capacity <= self.capacity:
+            return 0
+        rows = <Row*>realloc(self.rows, capacity * sizeof(Row))
+        if rows == NULL:
+            raise MemoryError(f"no memory for {capacity} rows")
+        self.rows = rows
+        self.capacity = capacity
+        return 0
+
+    cdef uint8_t* scratch(self, Py_ssize_t size) noexcept nogil:
+        """``size`` bytes that live as long as the list; NULL without memory."""
+        cdef void* block
+        if size > self.arena_left:
+            block = malloc(16 + (size if size > _ARENA else _ARENA))
+            if block == NULL:
+                return NULL
+            (<void**>block)[0] = self.arenas
+            self.arenas = block
+            self.arena = <uint8_t*>block + 16
+            self.arena_left = size if size > _ARENA else _ARENA
+        self.arena += size
+        self.arena_left -= size
+        return self.arena - size
+
+
+cdef inline bint _before(
+    const Row* rows, const Entry* a, const Entry* b
+) noexcept nogil:
+    """Whether ``b`` sorts strictly before ``a``; equal keys keep their order (stable)."""
+    cdef int order
+    if a.prefix != b.prefix:
+        return b.prefix < a.prefix
+    order = compare(
+        rows[b.row].key, rows[b.row].key_size, rows[a.row].key, rows[a.row].key_size)
+    return order < 0
+
+
+cdef void _merge_sort(
+    const Row* rows, Entry* entries, Entry* spare, Py_ssize_t count
+) noexcept nogil:
+    cdef Py_ssize_t middle, i, j, k
+    cdef Entry held
+    if count <= 12:
+        for i in range(1, count):
+            held = entries[i]
+            j = i
+            while j > 0 and _before(rows, &entries[j - 1], &held):
+                entries[j] = entries[j - 1]
+                j -= 1
+            entries[j] = held
+        return
+    middle = count >> 1
+    _merge_sort(rows, entries, spare, middle)
+    _merge_sort(rows, entries + middle, spare, count - middle)
+    if not _before(rows, &entries[middle - 1], &entries[middle]):
+        return
+    memcpy(spare, entries, middle * sizeof(Entry))
+    i = 0
+    j = middle
+    k = 0
+    while i < middle:
+        if j < count and _before(rows, &spare[i], &entries[j]):
+            entries[k] = entries[j]
+            j += 1
+        else:
+            entries[k] = spare[i]
+            i += 1
+        k += 1
+
+
+cdef void _radix_sort(
+    Entry* entries, Entry* spare, Py_ssize_t count, uint64_t varying
+) noexcept nogil:
+    """Sort by prefix, least significant byte first; bytes that never differ are skipped."""
+    cdef uint32_t[8][256] counts
+    cdef Entry* source = entries
+    cdef Entry* target = spare
+    cdef Py_ssize_t i
+    cdef int digit, value
+    cdef uint32_t total, here
+    cdef uint64_t prefix
+    memset(counts, 0, sizeof(counts))
+    for i in range(count):
+        prefix = entries[i].prefix
+        for digit in range(8):
+            counts[digit][(prefix >> (8 * digit)) & 255] += 1
+    for digit in range(8):
+        if not (varying >> (8 * digit)) & 255:
+            continue
+        total = 0
+        for value in range(256):
+            here = counts[digit][value]
+            counts[digit][value] = total
+            total += here
+        for i in range(count):
+            value = (source[i].prefix >> (8 * digit)) & 255
+            target[counts[digit][value]] = source[i]
+            counts[digit][value] += 1
+        source, target = target, source
+    if source != entries:
+        memcpy(entries, source, count * sizeof(Entry))
+
+
+cdef Py_ssize_t _shared(
+    const Row* rows, const Entry* entries, Py_ssize_t count, Py_ssize_t depth,
+    Py_ssize_t* shortest,
+) noexcept nogil:
+    """How many leading bytes all keys share, of which ``depth`` are known; and the least size."""
+    cdef const uint8_t* first = rows[entries[0].row].key
+    cdef Py_ssize_t shared = rows[entries[0].row].key_size
+    cdef Py_ssize_t i, j
+    cdef const Row* row
+    shortest[0] = shared
+    for i in range(1, count):
+        row = &rows[entries[i].row]
+        if row.key_size < shortest[0]:
+            shortest[0] = row.key_size
+        if row.key_size < shared:
+            shared = row.key_size
+        j = depth
+        while j + 8 <= shared and prefix_of(row.key, j + 8, j) == prefix_of(first, j + 8, j):
+            j += 8
+        while j < shared and row.key[j] == first[j]:
+            j += 1
+        shared = j
+    return shared
+
+
+cdef int _sort(
+    const Row* rows, Entry* entries, Entry* spare, Py_ssize_t count, Py_ssize_t depth
+) noexcept nogil:
+    cdef Py_ssize_t shortest = 0
+    cdef Py_ssize_t shared, i, start
+    cdef uint64_t varying = 0
+    cdef bint ordered = True
+    cdef const Row* row
+    if count < 2:
+        return 0
+    shared = _shared(rows, entries, count, depth, &shortest)
+    for i in range(count):
+        row = &rows[entries[i].row]
+        entries[i].prefix = prefix_of(row.key, row.key_size, shared)
+        varying |= entries[i].prefix ^ entries[0].prefix
+        if i and entries[i].prefix < entries[i - 1].prefix:
+            ordered = False
+    if count < _SMALL:
+        _merge_sort(rows, entries, spare, count)
+        return 0
+    if not ordered:
+        _radix_sort(entries, spare, count, varying)
+    start = 0
+    for i in range(1, count + 1):
+        if i < count and entries[i].prefix == entries[start].prefix:
+            continue
+        if i - start > 1:
+            # A large group with longer keys is sorted by its next eight bytes; keys that end
+            # within these differ only by length, which the comparing sort knows.
+            if i - start >= _SMALL and shortest > shared + 8:
+                _sort(rows, entries + start, spare, i - start, shared + 8)
+            else:
+                _merge_sort(rows, entries + start, spare, i - start)
+        start = i
+    return 0
+
+
+cdef int sort_rows(
+    const Row* rows, Entry* entries, Entry* spare, Py_ssize_t count
+) noexcept nogil:
+    """Order ``entries`` (their ``row`` set) by key; equal keys stay in their given order."""
+    return _sort(rows, entries, spare, count, 0)
+
+
+def rows_of(Column keys not None, Column values):
+    """Rows of two columns sorted by key, the last of equal keys kept, null values as deletes.
+
+    ``values`` may be ``None``: all deletes. Raises ``ValueError`` for a null key or when the
+    columns differ in length. The list keeps the columns alive.
+    """
+    cdef RowList result = RowList()
+    cdef RowList given = RowList()
+    cdef Py_ssize_t count = keys.length
+    cdef Py_ssize_t i
+    cdef Entry* entries
+    cdef int64_t size
+    cdef Py_ssize_t bad = -1
+    if values is not None and values.length != count:
+        raise ValueError(f"{count} keys but {values.length} values")
+    if count >= <Py_ssize_t>1 << 31:
+        raise ValueError(f"{count} rows at once are too many: split them")
+    given.reserve(count)
+    result.reserve(count)
+    result.keep.append((keys, values))
+    entries = <Entry*>malloc((2 * count + 1) * sizeof(Entry))
+    if entries == NULL:
+        raise MemoryError(f"no memory to sort {count} rows")
+    with nogil:
+        for i in range(count):
+            size = entry_of(keys, i, &given.rows[i].key)
+            if size < 0:
+                bad = i
+                break
+            given.rows[i].key_size = <uint32_t>size
+            size = -1 if values is None else entry_of(values, i, &given.rows[i].value)
+            given.rows[i].kind = PUT if size >= 0 else DELETE
+            given.rows[i].value_size = <uint32_t>size if size >= 0 else 0
+            given.rows[i].stamp = 0
+            given.rows[i].previous = 0
+            entries[i].row = <uint32_t>i
+        if bad < 0:
+            sort_rows(given.rows, entries, entries + count, count)
+            for i in range(count):
+                if i + 1 < count and equal_rows(
+                    &given.rows[entries[i].row], &given.rows[entries[i + 1].row]
+                ):
+                    continue
+                result.rows[result.count] = given.rows[entries[i].row]
+                result.count += 1
+    free(entries)
+    if bad >= 0:
+        raise ValueError(f"key {bad} is null: every row needs a key")
+    return result
+
+
+cdef inline bint equal_rows(const Row* a, const Row* b) noexcept nogil:
+    return a.key_size == b.key_size and compare(a.key, a.key_size, b.key, b.key_size) == 0
+
+
+cdef tuple gather(const Row* rows, Py_ssize_t count, bint keys):
+    """Arrow buffers (offsets int32, data, validity or ``None``) of the rows' keys or values."""
+    cdef Memory offsets = allocate((count + 1) * 4)
+    cdef int32_t* at = <int32_t*>offsets.data
+    cdef Py_ssize_t total = 0
+    cdef Py_ssize_t missing = 0
+    cdef Py_ssize_t i
+    cdef Memory data
+    cdef Memory validity = None
+    cdef uint8_t* out
+    cdef const Row* row
+    with nogil:
+        at[0] = 0
+        for i in range(count):
+            row = &rows[i]
+            if keys:
+                total += row.key_size
+            elif row.kind == PUT or row.kind == MERGE:
+                total += row.value_size
+            else:
+                missing += 1
+            at[i + 1] = <int32_t>total
+            if total > 0x7FFFFFFF:
+                break
+    if total > 0x7FFFFFFF:
+        raise OverflowError("an Arrow binary array holds 2 GiB: ask for fewer rows at once")
+    data = allocate(total)
+    if missing:
+        validity = allocate((count + 7) >> 3)
+        memset(validity.data, 0, validity.size)
+    with nogil:
+        out = data.data
+        for i in range(count):
+            row = &rows[i]
+            if keys:
+                copy(out + at[i], row.key, row.key_size)
+                continue
+            if i + 8 < count and at[i + 9] != at[i + 8]:
+                prefetch(rows[i + 8].value)
+                prefetch(rows[i + 8].value + 64)
+            if at[i + 1] != at[i]:
+                copy(out + at[i], row.value, row.value_size)
+            if missing and (row.kind == PUT or row.kind == MERGE):
+                validity.data[i >> 3] |= <uint8_t>(1 << (i & 7))
+    return offsets, data, validity, missing
+
+
+def arrow_buffers(RowList rows not None, Py_ssize_t start, Py_ssize_t count):
+    """Keys and values of ``count`` rows from ``start``, copied.
+
+    Returns two tuples (int32 offsets, data, validity or ``None``, null count). Raises
+    ``OverflowError`` above 2 GiB.
+    """
+    if start < 0 or count < 0 or start + count > rows.count:
+        raise IndexError(f"rows {start} to {start + count} of {rows.count}")
+    return (
+        gather(rows.rows + start, count, True),
+        gather(rows.rows + start, count, False),
+    )
+
+
+def describe(RowList rows not None):
+    """The rows as a list of (key, kind, value, stamp): for tests and tools, not for speed."""
+    cdef Py_ssize_t i
+    return [
+        (
+            rows.rows[i].key[:rows.rows[i].key_size],
+            rows.rows[i].kind,
+            rows.rows[i].value[:rows.rows[i].value_size] if rows.rows[i].value_size else b"",
+            rows.rows[i].stamp,
+        )
+        for i in range(rows.count)
+    ]

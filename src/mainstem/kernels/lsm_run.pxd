@@ -1,0 +1,38 @@
+"""A run's index, filter and table of blocks in memory (C side; see lsm_run.pyx)."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from mainstem.kernels.lsm_blocks cimport Block, BlockView
+
+
+cdef class Run:
+    cdef object index
+    cdef object filter
+    cdef const uint8_t* lines
+    cdef readonly uint64_t line_count
+    cdef readonly int probes
+    cdef readonly uint64_t seed
+    cdef readonly uint32_t block_count
+    cdef const uint8_t* entries
+    cdef const uint32_t* key_offsets
+    cdef const uint8_t* keys
+    cdef uint32_t shared           # leading bytes that all keys of the run have in common
+    cdef uint64_t* last_prefixes   # of each block's last key, behind the shared bytes
+    cdef const BlockView** views
+    cdef uint8_t* touched
+    cdef list blocks
+    cdef object __weakref__
+    cdef void _prepare(self)
+
+
+cdef bint may_contain(Run run, uint64_t hashed) noexcept nogil
+cdef uint32_t block_for(
+    Run run, const uint8_t* key, uint32_t size, uint32_t start
+) noexcept nogil
+cdef inline const uint8_t* last_key(Run run, uint32_t block, uint32_t* size) noexcept nogil:
+    size[0] = run.key_offsets[block + 2] - run.key_offsets[block + 1]
+    return run.keys + run.key_offsets[block + 1]
+
+
+cdef int pin() noexcept
+cdef void unpin(int phase) noexcept

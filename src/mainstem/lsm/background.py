@@ -1,0 +1,198 @@
+"""A store's background work: one slice per step, flushes before merges, small merges first."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from mainstem.clock import Clock
+from mainstem.errors import MainstemError
+from mainstem.lsm.layers import LAST_LEVEL, DiskLayer, FamilyView
+from mainstem.lsm.maintenance import (
+    Abandoned,
+    Plan,
+    Work,
+    choose,
+    expired_files,
+    flush_layers,
+    merge_layers,
+)
+from mainstem.lsm.manifest import LayerRecord
+from mainstem.lsm.state import State
+
+_MERGES_AT_ONCE = 2
+
+
+@dataclass
+class Counters:
+    """What background work has done since the store was opened."""
+
+    flushes: int = 0
+    merges: int = 0
+    bytes_flushed: int = 0
+    bytes_merged: int = 0
+    files_expired: int = 0
+
+
+@dataclass
+class _Merge:
+    size: int
+    job: Generator[None, None, None]
+    layers: tuple[DiskLayer, ...] = field(default=())
+
+
+class Background:
+    """Does ``state``'s flushes and merges. ``step`` is thread-safe; one runs at a time."""
+
+    def __init__(self, state: State, clock: Clock) -> None:
+        self.state = state
+        self.clock = clock
+        self.counters = Counters()
+        self.turn = threading.RLock()
+        self._flush: Generator[None, None, None] | None = None
+        self._merges: list[_Merge] = []
+        self._work = Work(
+            state.filesystem,
+            state.directory,
+            state.options,
+            state.manifest.seed,
+            state.manifest.store,
+            state.next_number,
+        )
+
+    def step(self) -> bool:
+        """Do a slice; false when nothing is due. A failure poisons the store."""
+        with self.turn:
+            state = self.state
+            if state.closed or state.failure is not None:
+                return False
+            try:
+                return self._step()
+            except BaseException as error:
+                state.poison(error)
+                self.stop()
+                if not isinstance(error, OSError | MainstemError | MemoryError):
+                    raise
+                return False
+
+    def _step(self) -> bool:
+        if self._flush is None and self.state.frozen:
+            self._flush = self._flush_all()
+        if self._flush is not None:
+            if next(self._flush, True):
+                self._flush = None
+            return True
+        if len(self._merges) < _MERGES_AT_ONCE:
+            self._plan()
+        if not self._merges:
+            return False
+        merge = min(self._merges, key=lambda each: each.size)
+        if next(merge.job, True):
+            self._merges.remove(merge)
+        return True
+
+    def stop(self) -> None:
+        """Abandon what is under way; files half written are removed."""
+        with self.turn:
+            jobs = [each.job for each in self._merges]
+            jobs += [] if self._flush is None else [self._flush]
+            self._flush = None
+            for job in jobs:
+                with contextlib.suppress(Abandoned, StopIteration):
+                    job.throw(Abandoned())
+            for merge in self._merges:
+                for layer in merge.layers:
+                    layer.busy = False
+            self._merges.clear()
+
+    def drain(self) -> None:
+        """Flush all that is sealed, now, in this thread."""
+        with self.turn:
+            while self.state.frozen and self.step():
+                pass
+
+    def compact(self, family: int, *, rewrite: bool = True) -> None:
+        """Merge all layers of ``family`` into the last level, now, in this thread."""
+        with self.turn:
+            while self._merges and self.step():
+                pass
+            layers = self.state.disk[family]
+            if self.state.failure is None and layers:
+                self._start(family, Plan(0, len(layers), LAST_LEVEL), rewrite=rewrite)
+                while self._merges and self.step():
+                    pass
+
+    def expire(self) -> int:
+        """Unlink files that hold expired rows only. Returns how many."""
+        with self.turn:
+            now = self.clock.now_ms()
+            count = 0
+            for number, family in self.state.families.items():
+                gone = expired_files(self.state.disk[number], family.options, now)
+                count += self.state.drop_files(number, gone) if gone else 0
+            self.counters.files_expired += count
+            return count
+
+    def expire_before(self, family: int) -> int:
+        """Rows of ``family`` stamped before this are gone; 0: none."""
+        ttl = self.state.families[family].options.ttl_ms
+        return max(1, self.clock.now_ms() - ttl) if ttl else 0
+
+    def _plan(self) -> None:
+        self.expire()
+        for number, family in self.state.families.items():
+            plan = choose(self.state.disk[number], family.options.fan_in)
+            if plan is not None:
+                self._start(number, plan)
+                return
+
+    def _start(self, family: int, plan: Plan, *, rewrite: bool = False) -> None:
+        layers = self.state.disk[family][plan.start : plan.end]
+        for layer in layers:
+            layer.busy = True
+        job = self._merge(family, layers, plan, rewrite=rewrite)
+        self._merges.append(_Merge(sum(layer.size for layer in layers), job, layers))
+
+    def _merge(
+        self, family: int, layers: tuple[DiskLayer, ...], plan: Plan, *, rewrite: bool
+    ) -> Generator[None, None, None]:
+        state = self.state
+        bottom = layers[-1] is state.disk[family][-1]
+        record, written = yield from merge_layers(
+            self._work,
+            state.families[family],
+            layers,
+            plan.level,
+            bottom=bottom,
+            expire_before=self.expire_before(family),
+            rewrite=rewrite,
+        )
+        if bottom and record is not None:
+            record = LayerRecord(LAST_LEVEL, record.files, record.ranges)
+        state.install_merge(family, layers, record)
+        self.counters.merges += 1
+        self.counters.bytes_merged += sum(file.size for file in written)
+
+    def _flush_all(self) -> Generator[None, None, None]:
+        state = self.state
+        generations = state.frozen
+        layers: dict[int, LayerRecord] = {}
+        for number, family in tuple(state.families.items()):
+            memory = sum((each.layers.get(number, ()) for each in reversed(generations)), ())
+            if not memory:
+                continue
+            bottom = not state.disk[number]
+            record = yield from flush_layers(
+                self._work,
+                family,
+                FamilyView(memory),
+                bottom=bottom,
+                expire_before=self.expire_before(number),
+            )
+            if record is not None:
+                layers[number] = record
+                self.counters.bytes_flushed += sum(file.size for file in record.files)
+        state.install_flush(generations, layers)
+        self.counters.flushes += 1

@@ -1,0 +1,74 @@
+"""A batch: puts, deletes, merges and range deletes of any families, applied as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mainstem.errors import Invalid
+from mainstem.kernels import lsm
+from mainstem.lsm import arrow
+
+if TYPE_CHECKING:
+    from mainstem.lsm.family import Family
+    from mainstem.lsm.store import Store
+
+
+class WriteBatch:
+    """Collects operations for :meth:`Store.write`; later ones win. For one thread."""
+
+    def __init__(self) -> None:
+        self.operations: list[lsm.Operation] = []
+        self._store: Store | None = None
+
+    def __len__(self) -> int:
+        """How many operations it holds."""
+        return len(self.operations)
+
+    def put(self, family: Family, keys: Any, values: Any) -> WriteBatch:
+        """Set ``keys`` (binary) to ``values`` (binary); a null value deletes its key."""
+        column = arrow.column(values, "values")
+        size = 8 * len(family.spec)
+        if size and not lsm.all_of_size(column, size):
+            raise Invalid(
+                f"family {family.name!r} merges states of {size} bytes: values put there must be "
+                "such states, or null"
+            )
+        self._add(family, lsm.PUT, arrow.column(keys, "keys"), column)
+        return self
+
+    def delete(self, family: Family, keys: Any) -> WriteBatch:
+        """Remove ``keys``, whether they are there or not."""
+        self._add(family, lsm.DELETE, arrow.column(keys, "keys"), None)
+        return self
+
+    def delete_range(
+        self, family: Family, low: bytes = b"", high: bytes | None = None
+    ) -> WriteBatch:
+        """Remove every key from ``low`` to below ``high`` (``None``: to the end)."""
+        if high is not None and high <= low:
+            return self
+        highs = lsm.Column(bytes(8), b"", b"\0", 0, 1, -1) if high is None else arrow.single(high)
+        self._add(family, lsm.RANGE_DELETE, arrow.single(low), highs)
+        return self
+
+    def merge(self, family: Family, keys: Any, states: lsm.Column) -> WriteBatch:
+        """Fold ``states`` into those of ``keys``; see :meth:`Family.merge_batch`."""
+        self._add(family, lsm.MERGE, arrow.column(keys, "keys"), states)
+        return self
+
+    def _add(
+        self, family: Family, kind: int, keys: lsm.Column, values: lsm.Column | None
+    ) -> lsm.Operation:
+        if self._store is not None and self._store is not family.store:
+            raise Invalid(f"family {family.name!r} is of another store than the batch's others")
+        self._store = family.store
+        try:
+            operation = lsm.Operation(kind, family.id, keys, values, family.stamp())
+        except ValueError as error:
+            raise Invalid(f"the batch for family {family.name!r} cannot be: {error}") from error
+        self.operations.append(operation)
+        return operation
+
+    @property
+    def store(self) -> Store | None:
+        return self._store

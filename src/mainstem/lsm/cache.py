@@ -1,0 +1,95 @@
+"""Blocks in memory, within one budget for all stores of the process."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Final
+
+from mainstem.kernels import lsm
+
+_OVERHEAD: Final = 200  # bytes a block costs besides its own
+_LEAST_SHARE: Final = 8  # blocks keep an eighth of the budget whatever memtables take
+
+
+class BlockCache:
+    """Keeps blocks installed in their runs and evicts the ones not used lately (CLOCK).
+
+    ``budget`` is in bytes and covers blocks and, as far as stores report them, memtables.
+    Thread-safe; readers inside a kernel never wait for it.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.used = 0
+        self.hits = 0
+        self.misses = 0
+        self.evictions = 0
+        self._lock = threading.Lock()
+        self._clock: deque[tuple[lsm.Run, int, int]] = deque()
+        self._reserved: dict[int, int] = {}
+
+    def reserve(self, owner: int, size: int) -> None:
+        """Say how many bytes a store's memtables hold."""
+        if size:
+            self._reserved[owner] = size
+        else:
+            self._reserved.pop(owner, None)
+        if self.used > self.room:
+            with self._lock:
+                self._shrink()
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that memtables of all stores hold."""
+        return sum(tuple(self._reserved.values()))
+
+    @property
+    def room(self) -> int:
+        """Bytes that blocks may take now."""
+        return max(self.budget - self.reserved, self.budget // _LEAST_SHARE)
+
+    def add(self, run: lsm.Run, block: int, content: lsm.Block) -> None:
+        """Keep ``content`` as block number ``block`` of ``run``."""
+        size = content.size + _OVERHEAD
+        with self._lock:
+            if run.get(block) is not None or size > self.room:
+                return
+            run.install(block, content)
+            self._clock.append((run, block, size))
+            self.used += size
+            self._shrink()
+
+    def forget(self, run: lsm.Run) -> None:
+        """Drop every block of a run that is no longer part of a store."""
+        with self._lock:
+            kept: deque[tuple[lsm.Run, int, int]] = deque()
+            for entry in self._clock:
+                if entry[0] is run:
+                    run.evict(entry[1])
+                    self.used -= entry[2]
+                else:
+                    kept.append(entry)
+            self._clock = kept
+
+    def _shrink(self) -> None:
+        room = self.room
+        while self.used > room and self._clock:
+            entry = self._clock.popleft()
+            run, block, size = entry
+            if run.was_used(block):
+                self._clock.append(entry)
+                continue
+            run.evict(block)
+            self.used -= size
+            self.evictions += 1
+
+
+SHARED: Final = BlockCache(256 << 20)
+"""The cache of every store that is not given its own."""
+
+
+def set_memory_budget(size: int) -> None:
+    """Bytes that cached blocks and memtables of all stores in this process may take together."""
+    SHARED.budget = size
+    SHARED.reserve(0, 0)

@@ -1,0 +1,240 @@
+"""One keyspace of a store, and the reading half that it shares with snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mainstem.errors import Invalid
+from mainstem.kernels import lsm
+from mainstem.lsm import arrow
+from mainstem.lsm.batch import WriteBatch
+from mainstem.lsm.layers import FamilyView
+from mainstem.lsm.options import FOLDS, FamilyOptions, Field
+from mainstem.lsm.reading import bounds, lookup_values, scan_batches, scan_rows
+
+if TYPE_CHECKING:
+    from mainstem.lsm.store import Store
+
+_BATCH_ROWS = 1 << 16
+
+
+class Reader:
+    """Reads one family, as of each call (:class:`Family`) or of one moment (a snapshot's).
+
+    Every method may be called from any thread, never waits for a writer, and gives buffers that
+    stay valid after merges and after the store was closed.
+    """
+
+    def __init__(self, store: Store, number: int) -> None:
+        self.store = store
+        self.id = number
+
+    def view(self) -> FamilyView:
+        """What is read."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        return self.store.state.families[self.id].name
+
+    @property
+    def options(self) -> FamilyOptions:
+        return self.store.state.families[self.id].options
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The numbers of its merged state; empty where nothing was merged."""
+        return self.store.state.families[self.id].fields
+
+    @property
+    def spec(self) -> bytes:
+        return self.store.state.specs[self.id]
+
+    def get_batch(self, keys: Any) -> Any:
+        """Values of ``keys`` in their order, null where there is none: ``pa.BinaryArray``.
+
+        Raises ``Invalid`` for keys that are not binary, ``Corrupt`` for a damaged file.
+        """
+        return arrow.binary_array(self._values(arrow.column(keys, "keys")))
+
+    def get(self, key: bytes, default: bytes | None = None) -> bytes | None:
+        """The value of one key. For many keys ``get_batch`` is many times faster."""
+        _, data, validity, _ = self._values(arrow.single(key))
+        return default if validity is not None else bytes(data)
+
+    def states(self, keys: Any) -> Any:
+        """Merged states of ``keys`` as ``pa.RecordBatch``, a column per field, null for none."""
+        column = arrow.column(keys, "keys")
+        if not self.fields:
+            raise Invalid(f"nothing was ever merged into family {self.name!r}: it has no states")
+        offsets, data, validity, _ = self._values(column)
+        states = lsm.Column(offsets, data, validity, 0, len(column), -1)
+        return arrow.state_batch(
+            states, validity, tuple((field.name, field.type) for field in self.fields)
+        )
+
+    def scan(
+        self,
+        low: bytes | None = None,
+        high: bytes | None = None,
+        *,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        batch_rows: int = _BATCH_ROWS,
+    ) -> Any:
+        """Keys from ``low`` to below ``high``, or with ``prefix``, in (falling) order.
+
+        Gives a ``pa.RecordBatchReader`` of ``key`` and ``value``, consistent as of this call.
+        """
+        return arrow.reader(
+            scan_batches(
+                self._rows(low, high, prefix, reverse=reverse, limit=limit, batch_rows=batch_rows)
+            )
+        )
+
+    def items(self, *, prefix: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Keys with ``prefix`` and their values, in order, as ``bytes``."""
+        rows = self._rows(None, None, prefix, reverse=reverse, limit=None, batch_rows=4096)
+        for each in rows:
+            for key, _, value, _ in lsm.describe(each):
+                yield key, value
+
+    def keys(self, *, prefix: bytes = b"") -> Iterator[bytes]:
+        return (key for key, _ in self.items(prefix=prefix))
+
+    def values(self, *, prefix: bytes = b"") -> Iterator[bytes]:
+        return (value for _, value in self.items(prefix=prefix))
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: bytes) -> bool:
+        return self.get(key) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.keys()
+
+    def _values(self, keys: lsm.Column) -> lsm.ArrowBuffers:
+        self.store.state.check_open()
+        return lookup_values(
+            self.view(),
+            keys,
+            seed=self.store.state.manifest.seed,
+            spec=self.spec,
+            expire_before=self.store.background.expire_before(self.id),
+        )
+
+    def _rows(
+        self,
+        low: bytes | None,
+        high: bytes | None,
+        prefix: bytes | None,
+        *,
+        reverse: bool,
+        limit: int | None,
+        batch_rows: int,
+    ) -> Iterator[lsm.RowList]:
+        self.store.state.check_open()
+        if batch_rows < 1:
+            raise Invalid(f"batches of {batch_rows} rows: ask for at least one")
+        low, high = bounds(low, high, prefix or None)
+        return scan_rows(
+            self.view(),
+            low,
+            high,
+            reverse=reverse,
+            limit=limit,
+            batch_rows=batch_rows,
+            spec=self.spec,
+            expire_before=self.store.background.expire_before(self.id),
+        )
+
+
+class Family(Reader):
+    """A keyspace with its own runs and options; writes are atomic per call.
+
+    Thread-safe. Every write raises ``Invalid`` for columns it cannot take, ``Unavailable`` when
+    the disk failed (then or before), ``Closed`` after ``Store.close``.
+    """
+
+    def view(self) -> FamilyView:
+        return self.store.state.view[self.id]
+
+    def stamp(self) -> int:
+        """What rows written now are stamped with."""
+        return self.store.clock.now_ms() if self.options.ttl_ms else 0
+
+    def put_batch(self, keys: Any, values: Any) -> None:
+        """Set ``keys`` to ``values`` (binary columns); the last of equal keys wins, a null
+        value deletes."""
+        self.store.write(WriteBatch().put(self, keys, values))
+
+    def delete_batch(self, keys: Any) -> None:
+        """Remove ``keys``."""
+        self.store.write(WriteBatch().delete(self, keys))
+
+    def delete_range(self, low: bytes = b"", high: bytes | None = None) -> None:
+        """Remove every key from ``low`` to below ``high`` (``None``: to the end)."""
+        self.store.write(WriteBatch().delete_range(self, low, high))
+
+    def merge_batch(self, keys: Any, columns: Mapping[str, Any] | Any, ops: Sequence[str]) -> None:
+        """Fold numbers into the states of ``keys``: ``columns`` with ``ops``, field by field.
+
+        ``columns`` is a mapping or ``pa.RecordBatch`` of integer or floating columns, ``ops``
+        says ``"sum"``, ``"min"``, ``"max"``, ``"count"`` (give a column of how many, or ``None``
+        for one each) or ``"last"`` for each. The first merge fixes the family's fields, before
+        which it must be empty. Integers wrap at 64 bits.
+        """
+        key_column = arrow.column(keys, "keys")
+        rows = len(key_column)
+        named = (
+            columns
+            if isinstance(columns, Mapping)
+            else dict(zip(columns.schema.names, columns.columns, strict=True))
+        )
+        if len(named) != len(ops) or not named:
+            raise Invalid(f"{len(named)} columns need as many operations, not {len(ops)}")
+        fields: list[Field] = []
+        parts: list[Any] = []
+        for (name, data), operation in zip(named.items(), ops, strict=True):
+            given = [1] * rows if data is None and operation == "count" else data
+            buffer, kind = arrow.numbers(given, rows, f"column {name!r}")
+            if (operation, kind) not in FOLDS:
+                raise Invalid(f"column {name!r} of {kind} cannot be merged by {operation!r}")
+            fields.append(Field(name, operation, kind))
+            parts.append(buffer)
+        self.store.declare_fields(self.id, tuple(fields))
+        memory = lsm.interleave(parts, rows)
+        states = lsm.Column(None, memory, None, 0, rows, 8 * len(fields))
+        self.store.write(WriteBatch().merge(self, key_column, states))
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set one key. For many ``put_batch`` is many times faster."""
+        self.put_batch(arrow.single(key), arrow.single(value))
+
+    def delete(self, key: bytes) -> None:
+        """Remove one key."""
+        self.delete_batch(arrow.single(key))
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self.put(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self.delete(key)
+
+    def update(self, items: Mapping[bytes, bytes]) -> None:
+        """Set all of ``items`` at once, atomically."""
+        self.put_batch(list(items), list(items.values()))
+
+    def compact(self) -> None:
+        """Merge everything into the last level, now: smallest and fastest to read."""
+        self.store.flush()
+        self.store.background.compact(self.id)
+        self.store.state.check_writable()

@@ -1,0 +1,181 @@
+"""The write-ahead log: one record per commit, one file per generation of memtables.
+
+Layout (docs/formats-lsm.md), little-endian. File head, 64 bytes: magic "MSLSMLG1", version u32,
+crc32c u32 of the rest, store u64, segment u64, first sequence u64, zeros. Record: magic u32,
+crc32c u32 of the rest, size u64, sequence u64, synced u64, operations u32, position bytes u32,
+24 zeros; operations; position JSON padded to 8; ``sequence ^ trailer`` u64. ``synced`` is how
+much of the file was on disk when the record was written: what is bad before that was lost.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+from crc32c import crc32c
+
+from mainstem.errors import Corrupt
+from mainstem.kernels import Memory, lsm
+from mainstem.lsm.filesystem import File, FileSystem, write_all
+
+_FILE_HEAD: Final = struct.Struct("<8sIIQQQ24s")
+_FILE_MAGIC: Final = b"MSLSMLG1"
+_RECORD: Final = struct.Struct("<IIQQQII24s")
+_MAGIC: Final = 0x31434552  # "REC1"
+_MAGIC_BYTES: Final = struct.pack("<I", _MAGIC)
+_TRAILER: Final = 0x5AFE_C0DE_D00D_BEA7
+_VERSION: Final = 1
+_TAIL: Final = struct.Struct("<Q")
+
+
+def segment_name(segment: int) -> str:
+    return f"{segment:012d}.log"
+
+
+def encode_commit(operations: list[lsm.Operation], position: dict[str, int] | None) -> Memory:
+    """A record without its head and trailer, which :meth:`LogWriter.append` fills in."""
+    text = b"" if position is None else msgspec.json.encode(position)
+    room = (len(text) + 7) & -8
+    record = lsm.encode_batch(operations, _RECORD.size, room + _TAIL.size)
+    view = memoryview(record)
+    at = view.nbytes - _TAIL.size - room
+    view[at : at + len(text)] = text
+    _RECORD.pack_into(view, 0, _MAGIC, 0, view.nbytes, 0, 0, len(operations), len(text), bytes(24))
+    return record
+
+
+FIRST_OPERATION: Final = _RECORD.size
+
+
+class LogWriter:
+    """Appends commits to one segment. One thread at a time, except :meth:`sync`."""
+
+    def __init__(
+        self, filesystem: FileSystem, directory: str, store: int, segment: int, sequence: int
+    ) -> None:
+        self.segment = segment
+        self.size = _FILE_HEAD.size
+        self.synced = 0
+        self._file: File = filesystem.open(f"{directory}/{segment_name(segment)}", create=True)
+        head = bytearray(
+            _FILE_HEAD.pack(_FILE_MAGIC, _VERSION, 0, store, segment, sequence, bytes(24))
+        )
+        struct.pack_into("<I", head, 12, crc32c(bytes(head[16:]), crc32c(bytes(head[:12]))))
+        write_all(self._file, head, 0)
+
+    def append(self, record: Memory, sequence: int) -> None:
+        """Write ``record`` as commit number ``sequence``."""
+        view = memoryview(record)
+        struct.pack_into("<QQ", view, 16, sequence, self.synced)
+        _TAIL.pack_into(view, view.nbytes - _TAIL.size, sequence ^ _TRAILER)
+        struct.pack_into("<I", view, 4, crc32c(view[8:], _MAGIC_CRC))
+        write_all(self._file, view, self.size)
+        self.size += view.nbytes
+
+    def sync(self, size: int | None = None) -> None:
+        """Have all that was appended, at least the first ``size`` bytes, on disk."""
+        size = self.size if size is None else size
+        if size > self.synced:
+            self._file.fdatasync()
+            self.synced = max(self.synced, size)
+
+
+_MAGIC_CRC: Final = crc32c(_MAGIC_BYTES)
+
+
+class Commit(NamedTuple):
+    """A record as read: ``data[start:end]`` holds its operations."""
+
+    sequence: int
+    start: int
+    end: int
+    operations: int
+    position: dict[str, int] | None
+    synced: int
+
+
+class SegmentReader:
+    """Reads one segment: iterate, then see ``good`` (bytes of whole records) and ``torn``."""
+
+    def __init__(self, data: bytes, path: str, store: int, segment: int) -> None:
+        self.data = data
+        self.path = path
+        self.good = 0
+        self.first_sequence = -1
+        self.torn = True
+        if len(data) < _FILE_HEAD.size:
+            return
+        magic, version, crc, of_store, number, first, zeros = _FILE_HEAD.unpack_from(data)
+        if crc32c(data[16 : _FILE_HEAD.size], crc32c(data[:12])) != crc or magic != _FILE_MAGIC:
+            return
+        if version != _VERSION:
+            raise Corrupt(f"{path} has version {version}, this release knows {_VERSION}: upgrade")
+        if (of_store, number) != (store, segment) or any(zeros):
+            raise Corrupt(f"{path} belongs to another store or place: put the right file back")
+        self.good = _FILE_HEAD.size
+        self.first_sequence = first
+        self.torn = False
+
+    def __iter__(self) -> Iterator[Commit]:
+        if self.torn:
+            return
+        sequence = self.first_sequence
+        while self.good < len(self.data):
+            commit = self._record(self.good, sequence)
+            if commit is None:
+                self.torn = True
+                return
+            yield commit
+            self.good += _size_at(self.data, self.good)
+            sequence += 1
+
+    def _record(self, at: int, sequence: int | None) -> Commit | None:
+        data = self.data
+        if at + _RECORD.size + _TAIL.size > len(data):
+            return None
+        magic, crc, size, number, synced, operations, text, zeros = _RECORD.unpack_from(data, at)
+        room = (text + 7) & -8
+        if (
+            magic != _MAGIC
+            or size & 7
+            or not (_RECORD.size + room + _TAIL.size <= size <= len(data) - at)
+        ):
+            return None
+        if crc32c(memoryview(data)[at + 8 : at + size], _MAGIC_CRC) != crc:
+            return None
+        end = at + size - _TAIL.size
+        if _TAIL.unpack_from(data, end)[0] != number ^ _TRAILER or any(zeros):
+            return None
+        if sequence is not None and number != sequence:
+            raise Corrupt(f"{self.path} goes from commit {sequence - 1} to {number}: restore it")
+        position = None
+        if text:
+            try:
+                position = msgspec.json.decode(
+                    data[end - room : end - room + text], type=dict[str, int]
+                )
+            except msgspec.MsgspecError as error:
+                raise Corrupt(f"the position at byte {at} of {self.path}: {error}") from error
+        if synced > at:
+            raise Corrupt(f"the record at byte {at} of {self.path} says that {synced} were synced")
+        return Commit(number, at + _RECORD.size, end - room, operations, position, synced)
+
+    def promised(self) -> int:
+        """How many bytes whole records behind the bad one say were on disk before them."""
+        best, at = 0, self.good
+        while (at := self.data.find(_MAGIC_BYTES, at)) >= 0:
+            if at & 7 == 0:
+                try:
+                    whole = self._record(at, None) is not None
+                except Corrupt:
+                    whole = False
+                if whole:
+                    best = max(best, struct.unpack_from("<Q", self.data, at + 24)[0])
+            at += 1
+        return best
+
+
+def _size_at(data: bytes, at: int) -> int:
+    return int(struct.unpack_from("<Q", data, at + 8)[0])

@@ -1,0 +1,270 @@
+"""Flushes and merges: which are due, and doing them slice by slice.
+
+Lazy leveling: layers above the last are tiered, ``fan_in`` of one level become one of the next;
+the last level is one sorted run, and takes part when what comes is a fair share of it. A file
+that overlaps nothing is moved, not rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from mainstem.errors import Corrupt
+from mainstem.kernels import lsm
+from mainstem.lsm.filesystem import FileSystem
+from mainstem.lsm.layers import (
+    LAST_LEVEL,
+    NO_RANGES,
+    DiskLayer,
+    FamilyView,
+    Source,
+    merger,
+    sources_of,
+    union,
+)
+from mainstem.lsm.manifest import FamilyRecord, FileRecord, LayerRecord
+from mainstem.lsm.options import FamilyOptions, StoreOptions, fold_spec
+from mainstem.lsm.runs import StoredRun
+from mainstem.lsm.writer import RunSet
+
+_SLICE_ROWS: Final = 1 << 16
+_MANY_ROWS: Final = 1000
+
+
+class Work(NamedTuple):
+    """What writing runs needs to know of its store."""
+
+    filesystem: FileSystem
+    directory: str
+    options: StoreOptions
+    seed: int
+    store: int
+    next_number: Callable[[], int]
+
+
+class Abandoned(Exception):  # noqa: N818 - thrown into a job to end it, not an error
+    """The store closes: remove what was half written."""
+
+
+class Plan(NamedTuple):
+    """Layers ``start`` to ``end`` of a family (newest first) become one of ``level``."""
+
+    start: int
+    end: int
+    level: int
+
+
+def choose(layers: Sequence[DiskLayer], fan_in: int) -> Plan | None:
+    """The merge that is due, if one is."""
+    count = len(layers)
+    has_base = count > 0 and layers[-1].level == LAST_LEVEL
+    upper = count - 1 if has_base else count
+    start = 0
+    while start < upper:
+        level, end = layers[start].level, start
+        while end < upper and layers[end].level == level and not layers[end].busy:
+            end += 1
+        if end - start >= fan_in:
+            return _with_base(layers, start, end, fan_in, has_base=has_base)
+        start = max(end, start + 1)
+    for at in range(upper):
+        layer = layers[at]
+        # Deletes must not wait for as many writes: reads step over them meanwhile.
+        many = 2 * layer.deletes >= layer.rows >= _MANY_ROWS or layer.ranges.count
+        if many and at + 1 < count and not any(each.busy for each in layers[at:]):
+            return Plan(at, count, LAST_LEVEL)
+    return None
+
+
+def _with_base(
+    layers: Sequence[DiskLayer], start: int, end: int, fan_in: int, *, has_base: bool
+) -> Plan:
+    count = len(layers)
+    if not has_base and end == count:
+        return Plan(start, end, LAST_LEVEL)
+    size = sum(layer.size for layer in layers[start:end])
+    base = layers[-1]
+    if has_base and end == count - 1 and not base.busy and size * fan_in >= base.size:
+        return Plan(start, count, LAST_LEVEL)
+    return Plan(start, end, layers[start].level + 1)
+
+
+def write_rows(
+    work: Work,
+    options: FamilyOptions,
+    merge: lsm.Merger,
+    *,
+    last_level: bool,
+) -> Generator[None, None, tuple[FileRecord, ...]]:
+    """Write what ``merge`` gives as one sorted run, a slice per step. Removes it on failure."""
+    run_set = RunSet(
+        work.filesystem,
+        work.directory,
+        options,
+        work.next_number,
+        seed=work.seed,
+        store=work.store,
+        last_level=last_level,
+        file_bytes=work.options.file_bytes,
+    )
+    try:
+        while True:
+            rows = merge.next_rows(_SLICE_ROWS, work.options.slice_bytes)
+            if not len(rows):
+                break
+            run_set.add(rows)
+            yield
+        return run_set.finish()
+    except Exception:  # not when a store is merely collected: its disk is not ours any more
+        run_set.abandon()
+        raise
+
+
+def flush_layers(
+    work: Work, family: FamilyRecord, view: FamilyView, *, bottom: bool, expire_before: int
+) -> Generator[None, None, LayerRecord | None]:
+    """Write the memtables of ``view`` as one run. ``bottom``: nothing older exists."""
+    ranges = union(*(layer.ranges for layer, _ in view.memory))
+    merge = merger(
+        sources_of(view),
+        drop_deletes=bottom,
+        spec=fold_spec(family.fields),
+        expire_before=expire_before,
+    )
+    files = yield from write_rows(work, family.options, merge, last_level=False)
+    kept = () if bottom else ranges.pairs
+    return LayerRecord(0, files, kept) if files or kept else None
+
+
+class _Piece(NamedTuple):
+    """A file in a merge: ``layer`` counts from the newest."""
+
+    file: StoredRun
+    layer: int
+
+
+def _clusters(layers: Sequence[DiskLayer]) -> Iterator[list[_Piece]]:
+    """Files of all layers in groups that overlap, in key order."""
+    pieces = sorted(
+        (_Piece(file, at) for at, layer in enumerate(layers) for file in layer.files),
+        key=lambda piece: (piece.file.record.min_key, piece.layer),
+    )
+    group: list[_Piece] = []
+    last = b""
+    for piece in pieces:
+        if group and piece.file.record.min_key > last:
+            yield group
+            group = []
+        last = max(last, piece.file.record.max_key) if group else piece.file.record.max_key
+        group.append(piece)
+    if group:
+        yield group
+
+
+def merge_layers(
+    work: Work,
+    family: FamilyRecord,
+    layers: Sequence[DiskLayer],
+    level: int,
+    *,
+    bottom: bool,
+    expire_before: int,
+    rewrite: bool = False,
+) -> Generator[None, None, tuple[LayerRecord | None, tuple[FileRecord, ...]]]:
+    """Merge ``layers`` into one. Gives the layer and the files that were written for it."""
+    masks: list[lsm.Ranges] = []
+    ranges = NO_RANGES
+    for layer in layers:
+        masks.append(ranges)
+        ranges = union(ranges, layer.ranges)
+    records: list[FileRecord] = []
+    written: list[FileRecord] = []
+    for group in _clusters(layers):
+        if not rewrite and _movable(group, masks, bottom=bottom, expire_before=expire_before):
+            records.append(group[0].file.record)
+            continue
+        merge = merger(
+            _sources(group, masks),
+            drop_deletes=bottom,
+            spec=fold_spec(family.fields),
+            expire_before=expire_before,
+        )
+        new = yield from write_rows(work, family.options, merge, last_level=level == LAST_LEVEL)
+        rows = sum(piece.file.record.rows for piece in group)
+        if merge.rows_in != rows:
+            raise Corrupt(f"a merge read {merge.rows_in} of {rows} rows: a file lost some")
+        records += new
+        written += new
+    kept = () if bottom else ranges.pairs
+    record = LayerRecord(level, tuple(records), kept) if records or kept else None
+    return record, tuple(written)
+
+
+def _movable(
+    group: list[_Piece], masks: list[lsm.Ranges], *, bottom: bool, expire_before: int
+) -> bool:
+    """Whether the group is one file that a merge would write again as it is."""
+    record, footer = group[0].file.record, group[0].file.footer
+    return (
+        len(group) == 1
+        and not masks[group[0].layer].count
+        and not (bottom and (record.deletes or footer.merges))
+        and not (expire_before and footer.min_stamp < expire_before)
+    )
+
+
+def _sources(group: list[_Piece], masks: list[lsm.Ranges]) -> list[Source]:
+    by_layer: dict[int, list[StoredRun]] = {}
+    for piece in group:
+        by_layer.setdefault(piece.layer, []).append(piece.file)
+    return [
+        Source(
+            _blocks(files), files[0].record.min_key, files[-1].record.max_key, masks[layer], layer
+        )
+        for layer, files in sorted(by_layer.items())
+    ]
+
+
+def _blocks(files: list[StoredRun]) -> Iterator[lsm.Block]:
+    for file in files:
+        yield from file.blocks(None, None)
+
+
+def expired_files(layers: Sequence[DiskLayer], options: FamilyOptions, now: int) -> set[int]:
+    """Files that hold nothing but expired rows, and hide nothing that is not."""
+    from mainstem.lsm.writer import window_of
+
+    gone: set[int] = set()
+    if options.retention_ms:
+        for layer in layers:
+            for file in layer.files:
+                end = (window_of(file.record.max_key, options.window_ms) + 1) * options.window_ms
+                if end + options.retention_ms <= now:
+                    gone.add(file.record.id)
+    if options.ttl_ms:
+        for layer in reversed(layers):
+            if layer.busy:
+                break
+            old = {
+                file.record.id
+                for file in layer.files
+                if file.record.max_stamp < now - options.ttl_ms
+            }
+            gone |= old
+            if len(old) < len(layer.files):
+                break
+    return gone
+
+
+def covered_files(layers: Sequence[DiskLayer], ranges: lsm.Ranges) -> set[int]:
+    """Files whose keys are all in ``ranges``, which are newer than them."""
+    gone: set[int] = set()
+    for layer in layers:
+        for file in layer.files:
+            low, high = file.record.min_key, file.record.max_key
+            for start, end in ranges.pairs:
+                if start <= low and (end is None or high < end):
+                    gone.add(file.record.id)
+                    break
+    return gone

@@ -1,0 +1,87 @@
+"""Reading one view: batch lookups and scans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from mainstem.errors import Invalid
+from mainstem.kernels import lsm
+from mainstem.lsm import arrow
+from mainstem.lsm.layers import FamilyView, look_up, merger, sources_of
+
+_FIRST_ROWS: Final = 256
+_BATCH_BYTES: Final = 8 << 20
+
+
+def lookup_values(
+    view: FamilyView, keys: lsm.Column, *, seed: int, spec: bytes, expire_before: int
+) -> lsm.ArrowBuffers:
+    """Values of ``keys`` as Arrow buffers. Raises ``Invalid`` for more than 2 GiB of them."""
+    try:
+        lookup = look_up(view, keys, seed=seed, spec=spec, expire_before=expire_before)
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+    try:
+        return lookup.values()
+    except OverflowError as error:
+        raise Invalid(str(error)) from error
+    finally:
+        lookup.close()
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """The least key above every key that begins with ``prefix``; ``None`` if there is none."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+
+
+def bounds(
+    low: bytes | None, high: bytes | None, prefix: bytes | None
+) -> tuple[bytes | None, bytes | None]:
+    """The range a scan was asked for. Raises ``Invalid`` for a prefix together with a bound."""
+    if prefix is None:
+        return low, high
+    if low is not None or high is not None:
+        raise Invalid("a scan has a prefix or bounds, not both")
+    return prefix, prefix_end(prefix)
+
+
+def scan_rows(
+    view: FamilyView,
+    low: bytes | None,
+    high: bytes | None,
+    *,
+    reverse: bool,
+    limit: int | None,
+    batch_rows: int,
+    spec: bytes,
+    expire_before: int,
+) -> Iterator[lsm.RowList]:
+    """Rows in the range in lists of up to ``batch_rows``; the first ones smaller."""
+    left = limit if limit is not None else 1 << 62
+    if left <= 0 or (low is not None and high is not None and low >= high):
+        return
+    merge = merger(
+        sources_of(view, low, high, reverse=reverse, fill=left <= batch_rows),
+        low=low,
+        high=high,
+        reverse=reverse,
+        drop_deletes=True,
+        spec=spec,
+        expire_before=expire_before,
+    )
+    size = min(batch_rows, max(_FIRST_ROWS, left if limit is not None else 0))
+    while left > 0:
+        rows = merge.next_rows(min(left, size), _BATCH_BYTES)
+        if not len(rows):
+            return
+        left -= len(rows)
+        size = min(batch_rows, size * 8)
+        yield rows
+
+
+def scan_batches(rows: Iterator[lsm.RowList]) -> Iterator[Any]:
+    """Row lists as ``pyarrow.RecordBatch``."""
+    for each in rows:
+        yield arrow.record_batch(each, 0, len(each))

@@ -1,0 +1,262 @@
+"""Files of sorted runs: reading them, block by block, every byte checked.
+
+Layout (docs/formats-lsm.md): a 64-byte head, blocks, index, filter, a 192-byte footer; every part
+begins at a multiple of 64, and checksums cover the padding, too.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from crc32c import crc32c
+
+from mainstem.errors import Corrupt, MainstemError, Unavailable
+from mainstem.kernels import lsm
+from mainstem.lsm.cache import BlockCache
+from mainstem.lsm.codecs import CODEC_NAMES, decompress
+from mainstem.lsm.filesystem import File, FileSystem
+from mainstem.lsm.manifest import FileRecord
+
+HEAD: Final = struct.Struct("<8sIIQ36sI")  # magic, version, flags, store, zeros, crc
+FOOTER: Final = struct.Struct("<8sIIQQQQIIQIIQQqqQQQ56sII")
+HEAD_MAGIC: Final = b"MSLSMRN1"
+FOOTER_MAGIC: Final = b"MSLSMFT1"
+VERSION: Final = 1
+ALIGN: Final = 64
+READ_AHEAD: Final = 1 << 18
+
+
+def file_name(number: int) -> str:
+    return f"{number:012d}.run"
+
+
+def padded(size: int) -> int:
+    """``size`` up to the next multiple of 64."""
+    return (size + ALIGN - 1) & -ALIGN
+
+
+class Footer(NamedTuple):
+    """The last 192 bytes of a run; sizes are unpadded, in bytes."""
+
+    magic: bytes
+    version: int
+    codec: int
+    seed: int
+    rows: int
+    file_size: int
+    index_offset: int
+    index_size: int
+    index_crc: int
+    filter_offset: int
+    filter_size: int
+    filter_crc: int
+    deletes: int
+    merges: int
+    min_stamp: int
+    max_stamp: int
+    key_bytes: int
+    value_bytes: int
+    head_size: int
+    zeros: bytes
+    probes: int
+    crc: int
+
+
+def read_footer(data: bytes, size: int, path: str) -> Footer:
+    """Check the footer of a file of ``size`` bytes. Raises ``Corrupt``."""
+    if len(data) != FOOTER.size:
+        raise Corrupt(f"{path} has {size} bytes, too few for a run: restore it")
+    footer = Footer(*FOOTER.unpack(data))
+    if crc32c(data[:-4]) != footer.crc or footer.magic != FOOTER_MAGIC:
+        raise Corrupt(f"the footer of {path} fails its checksum: restore the file")
+    if footer.version != VERSION:
+        raise Corrupt(f"{path} has version {footer.version}, this release knows {VERSION}: upgrade")
+    sound = (
+        footer.file_size == size
+        and footer.codec < len(CODEC_NAMES)
+        and footer.head_size == HEAD.size
+        and footer.index_offset >= HEAD.size
+        and footer.index_offset % ALIGN == 0
+        and footer.filter_offset == footer.index_offset + padded(footer.index_size)
+        and footer.filter_offset + padded(footer.filter_size) + FOOTER.size == size
+        and not any(footer.zeros)
+    )
+    if not sound:
+        raise Corrupt(f"the footer of {path} contradicts itself: restore the file")
+    return footer
+
+
+class LoadedRun(lsm.Run):
+    """Index, filter and cached blocks of a run's file, with the means to read more."""
+
+    def __init__(self, stored: StoredRun, *_: bytes) -> None:
+        self.stored = stored
+
+    def __new__(cls, stored: StoredRun, index: bytes, bits: bytes) -> LoadedRun:
+        return lsm.Run.__new__(cls, index, bits, stored.footer.probes, stored.footer.seed)
+
+    def load(self, blocks: Sequence[int], *, keep: bool = True) -> list[lsm.Block]:
+        """Read ``blocks`` (ascending) from the file; ``keep`` puts them in the cache."""
+        stored, cache = self.stored, self.stored.cache
+        cache.misses += len(blocks)
+        found: list[lsm.Block] = []
+        at = 0
+        while at < len(blocks):
+            end = at + 1
+            while end < len(blocks) and blocks[end] == blocks[end - 1] + 1 and end - at < 64:
+                end += 1
+            found += stored.read_blocks(self, blocks[at], blocks[end - 1] + 1, copy=keep)
+            at = end
+        if keep:
+            for number, block in zip(blocks, found, strict=True):
+                cache.add(self, number, block)
+        return found
+
+
+class StoredRun:
+    """A run's file, open as long as somebody reads it. Safe to use from any thread."""
+
+    def __init__(
+        self, filesystem: FileSystem, directory: str, record: FileRecord, cache: BlockCache
+    ) -> None:
+        self.record = record
+        self.cache = cache
+        self.path = f"{directory}/{file_name(record.id)}"
+        self.busy = False
+        try:
+            self.file: File = filesystem.open(self.path)
+        except FileNotFoundError as error:
+            raise Corrupt(f"{self.path} is missing: restore it from a checkpoint") from error
+        self.footer = self._footer()
+        self._run: LoadedRun | None = None
+
+    def _footer(self) -> Footer:
+        size = self.file.size()
+        data = self.file.pread(max(0, size - FOOTER.size), FOOTER.size)
+        footer = read_footer(data, size, self.path)
+        if (footer.crc, size, footer.rows) != (self.record.crc, self.record.size, self.record.rows):
+            raise Corrupt(f"{self.path} is not the file its manifest knows: restore it")
+        return footer
+
+    @property
+    def run(self) -> LoadedRun:
+        """Index and filter, read at first use. Raises ``Corrupt``, or ``Unavailable``."""
+        if self._run is None:
+            footer = self.footer
+            index = self._section(footer.index_offset, footer.index_size, footer.index_crc, "index")
+            bits = self._section(
+                footer.filter_offset, footer.filter_size, footer.filter_crc, "filter"
+            )
+            try:
+                run = LoadedRun(self, index, bits)
+            except ValueError as error:
+                raise Corrupt(f"the index of {self.path} is damaged: {error}") from error
+            if (run.min_key, run.max_key) != (self.record.min_key, self.record.max_key):
+                raise Corrupt(f"{self.path} does not hold the keys its manifest says: restore it")
+            self._run = run
+        return self._run
+
+    def loaded(self) -> LoadedRun | None:
+        """Index and filter if they are in memory."""
+        return self._run
+
+    def _section(self, offset: int, size: int, crc: int, what: str) -> bytes:
+        data = self.read(offset, padded(size))
+        if crc32c(data) != crc:
+            raise Corrupt(f"the {what} of {self.path} fails its checksum: restore the file")
+        return data[:size]
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes. Raises ``Unavailable`` when the disk does, else ``Corrupt``."""
+        try:
+            data = self.file.pread(offset, size)
+        except OSError as error:
+            raise Unavailable(
+                f"{self.path} cannot be read at byte {offset}: {error}; check the disk, retry"
+            ) from error
+        if len(data) != size:
+            raise Corrupt(f"{self.path} ends before byte {offset + size}: restore the file")
+        return data
+
+    def read_blocks(self, run: lsm.Run, first: int, end: int, *, copy: bool) -> list[lsm.Block]:
+        """Blocks ``first`` to ``end``, checked. Without ``copy`` they share one buffer."""
+        entries = [run.entry(number) for number in range(first, end)]
+        start = entries[0][0]
+        size = sum(padded(entry[1]) for entry in entries)
+        if start % ALIGN or start < HEAD.size or start + size > self.footer.index_offset:
+            raise Corrupt(f"the index of {self.path} points outside its blocks: restore the file")
+        data = self.read(start, size)
+        whole = memoryview(data)
+        blocks: list[lsm.Block] = []
+        for number, (offset, stored, raw, rows, crc) in enumerate(entries, first):
+            at = offset - start
+            part = whole[at : at + padded(stored)]
+            if at < 0 or crc32c(part) != crc:
+                raise self._damaged(number, "it fails its checksum")
+            content = (
+                part[:stored]
+                if stored == raw
+                else decompress(
+                    self.footer.codec, part[:stored], raw, f"block {number} of {self.path}"
+                )
+            )
+            try:
+                block = lsm.Block(
+                    bytes(content)
+                    if copy and len(entries) > 1
+                    else (data if stored == raw == len(data) else content)
+                )
+            except ValueError as error:
+                raise self._damaged(number, str(error)) from error
+            if len(block) != rows:
+                raise self._damaged(number, f"it has {len(block)} rows, not {rows}")
+            blocks.append(block)
+        return blocks
+
+    def _damaged(self, number: int, reason: str) -> MainstemError:
+        return Corrupt(f"block {number} of {self.path}: {reason}; restore the file")
+
+    def blocks(
+        self, low: bytes | None, high: bytes | None, *, reverse: bool = False, fill: bool = False
+    ) -> Iterator[lsm.Block]:
+        """Blocks that may hold keys from ``low`` to below ``high``, from the cache or the file.
+
+        ``fill`` caches what is read. Reads ahead 256 KiB at a time.
+        """
+        run = self.run
+        first = 0 if low is None else run.block_at(low)
+        end = run.block_count if high is None else min(run.block_at(high) + 1, run.block_count)
+        ahead = 1
+        while first < end:
+            number = end - 1 if reverse else first
+            cached = run.get(number)
+            if cached is not None:
+                run.stored.cache.hits += 1
+                yield cached
+                taken = 1
+            else:
+                taken = self._stretch(run, number, first, end, ahead, reverse)
+                start = number - taken + 1 if reverse else number
+                found = run.load(range(start, start + taken), keep=fill)
+                yield from reversed(found) if reverse else found
+                ahead = min(ahead * 4, 64)
+            if reverse:
+                end -= taken
+            else:
+                first += taken
+
+    @staticmethod
+    def _stretch(
+        run: LoadedRun, number: int, first: int, end: int, ahead: int, reverse: bool
+    ) -> int:
+        """How many blocks from ``number`` on to read at once."""
+        step, taken, size = (-1 if reverse else 1), 0, 0
+        while first <= number < end and taken < ahead and size < READ_AHEAD:
+            if run.get(number) is not None:
+                break
+            size += run.entry(number)[1]
+            taken += 1
+            number += step
+        return max(1, taken)

@@ -1,0 +1,388 @@
+"""A store's mutable heart: what is visible, what waits to be flushed, what the manifest says.
+
+Two locks. ``write_lock`` orders commits; ``lock`` guards the swap of what is visible and the
+manifest, and is held for no I/O but the manifest's own. Readers take neither: they read ``view``.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final, NamedTuple
+
+from mainstem.errors import Closed, Conflict, MainstemError, Unavailable
+from mainstem.kernels import Memory, lsm
+from mainstem.lsm import manifest as manifests
+from mainstem.lsm.cache import BlockCache
+from mainstem.lsm.filesystem import File, FileSystem
+from mainstem.lsm.layers import DiskLayer, FamilyView, MemoryLayer, union
+from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
+from mainstem.lsm.manifest import FamilyRecord, LayerRecord, Manifest
+from mainstem.lsm.options import StoreOptions, fold_spec
+from mainstem.lsm.runs import StoredRun, file_name
+
+Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
+
+
+class Generation(NamedTuple):
+    """Memtables sealed together, with the log segment that holds them."""
+
+    segment: int
+    layers: Marks
+    memory: int
+    sequence: int
+    position: dict[str, int]
+
+
+class Capture(NamedTuple):
+    """What a commit made visible, if nothing newer was."""
+
+    marks: Marks
+    generation: int
+    sequence: int
+
+
+class State:
+    """See the module. Created by ``recovery.open_state``."""
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        directory: str,
+        options: StoreOptions,
+        manifest: Manifest,
+        cache: BlockCache,
+        lock_file: File,
+    ) -> None:
+        self.filesystem = filesystem
+        self.directory = directory
+        self.options = options
+        self.manifest = manifest
+        self.cache = cache
+        self.lock_file: File | None = lock_file
+        self.write_lock = threading.Lock()
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.failure: BaseException | None = None
+        self.closed = False
+        self.log: LogWriter | None = None
+        self.segment = manifest.log_from
+        self.sequence = manifest.sequence
+        self.position = dict(manifest.position)
+        self.next_file = manifest.next_file
+        self.families: dict[int, FamilyRecord] = {each.id: each for each in manifest.families}
+        self.specs = {each.id: fold_spec(each.fields) for each in manifest.families}
+        self.disk: dict[int, tuple[DiskLayer, ...]] = {}
+        self.active: dict[int, list[MemoryLayer]] = {}
+        self.frozen: tuple[Generation, ...] = ()
+        self.view: dict[int, FamilyView] = {}
+        self.published = self.sequence
+        self._marks: Marks = {}
+        self._expected: dict[int, int] = {}
+        for family in manifest.families:
+            self.disk[family.id] = tuple(self.open_layer(each) for each in family.layers)
+
+    # -- what is on disk ---------------------------------------------------------------------
+
+    def open_layer(
+        self, record: LayerRecord, known: dict[int, StoredRun] | None = None
+    ) -> DiskLayer:
+        """A layer with its files opened, or taken from ``known``."""
+        known = known or {}
+        files = tuple(
+            known.get(file.id) or StoredRun(self.filesystem, self.directory, file, self.cache)
+            for file in record.files
+        )
+        return DiskLayer(record, files)
+
+    def next_number(self) -> int:
+        """The number of a new file."""
+        with self.lock:
+            self.next_file += 1
+            return self.next_file - 1
+
+    def write_manifest(self, **changes: object) -> None:
+        """Replace the manifest, durably; the caller holds ``lock``."""
+        values = {name: getattr(self.manifest, name) for name in self.manifest.__struct_fields__}
+        families = tuple(
+            FamilyRecord(
+                each.id,
+                each.name,
+                each.options,
+                each.fields,
+                tuple(layer.record for layer in self.disk[each.id]),
+            )
+            for each in self.families.values()
+        )
+        values |= {
+            "edit": self.manifest.edit + 1,
+            "next_file": self.next_file,
+            "families": families,
+            "log_end": None,
+        }
+        new = Manifest(**(values | changes))
+        manifests.write(self.filesystem, self.directory, new)
+        self.manifest = new
+
+    def remove_files(self, files: list[StoredRun]) -> None:
+        """Unlink runs the manifest no longer names; readers keep theirs open."""
+        for file in files:
+            loaded = file.loaded()
+            if loaded is not None:
+                self.cache.forget(loaded)
+            self.unlink(file_name(file.record.id))
+
+    def unlink(self, name: str) -> None:
+        """Remove a file nobody needs; if the disk refuses, the next open does it."""
+        try:
+            self.filesystem.unlink(f"{self.directory}/{name}")
+        except OSError:
+            return
+
+    # -- what is in memory -------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise Closed(f"the store at {self.directory} was closed: open it again")
+
+    def check_writable(self) -> None:
+        """Raises ``Closed``, or ``Unavailable`` after a failure: reads go on, writes do not."""
+        self.check_open()
+        if self.failure is not None:
+            raise Unavailable(
+                f"the store at {self.directory} takes no writes since {self.failure!r}: "
+                "look after the disk, then open it again"
+            ) from self.failure
+
+    def poison(self, error: BaseException) -> None:
+        """Take no more writes: what reached the disk is not known any more."""
+        with self.lock:
+            self.failure = self.failure or error
+            self.changed.notify_all()
+
+    def memory_of(self, family: int) -> MemoryLayer:
+        """The layer that takes the family's writes."""
+        layers = self.active.get(family)
+        if layers is None:
+            layers = self.active[family] = [
+                MemoryLayer(self.manifest.seed, self._expected.get(family, 0))
+            ]
+        return layers[0]
+
+    def active_bytes(self) -> int:
+        return sum(each.memtable.memory for layers in self.active.values() for each in layers)
+
+    def frozen_bytes(self) -> int:
+        return sum(generation.memory for generation in self.frozen)
+
+    def apply(self, data: Memory | bytes, at: int, operations: int) -> None:
+        """Insert the operations of a commit into memtables, not yet visible."""
+        for _ in range(operations):
+            kind, family, _, end = lsm.read_operation(data, at)
+            if family not in self.families:
+                raise ValueError(f"an operation is for family {family}, which does not exist")
+            if kind == lsm.RANGE_DELETE:
+                self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(data, at)))
+            else:
+                self.memory_of(family).memtable.insert(data, at, self.specs[family])
+            at = end
+
+    def _delete_ranges(self, family: int, ranges: lsm.Ranges) -> None:
+        layer = self.memory_of(family)
+        seed = self.manifest.seed
+        if layer.memtable.rows:
+            # A layer of their own: the ranges this one carries must not reach its rows.
+            self.active[family].insert(0, MemoryLayer(seed, 0, ranges))
+        else:
+            # A new object even so, because readers hold the old one.
+            self.active[family][0] = MemoryLayer(seed, 0, union(layer.ranges, ranges))
+
+    def capture(self) -> Capture:
+        """What is in memtables now; the caller holds ``write_lock``."""
+        marks = {
+            family: tuple((layer, layer.memtable.rows) for layer in layers)
+            for family, layers in self.active.items()
+        }
+        return Capture(marks, self.segment, self.sequence)
+
+    def publish(self, capture: Capture) -> None:
+        """Let readers see ``capture``."""
+        with self.lock:
+            if capture.generation == self.segment and capture.sequence >= self.published:
+                self._marks = capture.marks
+                self.published = capture.sequence
+                self.rebuild()
+
+    def rebuild(self) -> None:
+        """Make ``view`` anew; the caller holds ``lock``."""
+        self.view = {
+            family: FamilyView(
+                sum(
+                    (each.layers.get(family, ()) for each in reversed(self.frozen)),
+                    self._marks.get(family, ()),
+                ),
+                self.disk[family],
+            )
+            for family in self.families
+        }
+
+    # -- commits -----------------------------------------------------------------------------
+
+    def commit(self, record: Memory, operations: int, position: dict[str, int] | None) -> int:
+        """Log and apply a record; returns its sequence. The caller holds ``write_lock``."""
+        self.check_writable()
+        sequence = self.sequence + 1
+        try:
+            if self.log is not None:
+                self.log.append(record, sequence)
+                if self.options.sync == "batch":
+                    self.log.sync()
+            self.apply(record, FIRST_OPERATION, operations)
+        except OSError as error:
+            self.poison(error)
+            raise Unavailable(
+                f"a commit to {self.directory} failed: {error}; whether it is kept shows after "
+                "the next open"
+            ) from error
+        except BaseException as error:
+            self.poison(error)
+            raise
+        self.sequence = sequence
+        if position is not None:
+            self.position = self.position | position
+        if self.options.sync != "group" or self.log is None:
+            self.publish(self.capture())
+        return sequence
+
+    def seal(self) -> bool:
+        """Start new memtables and a new log segment; the caller holds ``write_lock``."""
+        if not any(layer.memtable.rows or layer.ranges.count for layer in self._active_layers()):
+            return False
+        self.check_writable()
+        try:
+            if self.log is not None and self.options.sync != "none":
+                self.log.sync()
+            capture = self.capture()
+            self.publish(capture)
+            if self.log is not None:
+                self.start_log(self.segment + 1)
+        except OSError as error:
+            self.poison(error)
+            raise Unavailable(f"a new log for {self.directory} failed: {error}") from error
+        with self.lock:
+            generation = Generation(
+                self.segment, capture.marks, self.active_bytes(), self.sequence, self.position
+            )
+            self._expected = {
+                family: sum(mark for _, mark in marks) for family, marks in capture.marks.items()
+            }
+            self.segment += 1
+            self.frozen = (*self.frozen, generation)
+            self.active = {}
+            self._marks = {}
+            self.rebuild()
+        return True
+
+    def _active_layers(self) -> list[MemoryLayer]:
+        return [layer for layers in self.active.values() for layer in layers]
+
+    def start_log(self, segment: int) -> None:
+        """Begin log ``segment``; durable as far as ``sync`` promises, before its first record."""
+        log = LogWriter(
+            self.filesystem, self.directory, self.manifest.store, segment, self.sequence + 1
+        )
+        if self.options.sync != "none":
+            log.sync()
+            self.filesystem.fsync_directory(self.directory)
+        self.log = log
+
+    # -- edits -------------------------------------------------------------------------------
+
+    def install_flush(
+        self, generations: tuple[Generation, ...], layers: dict[int, LayerRecord]
+    ) -> None:
+        """Put flushed runs in place of ``generations``, the oldest that wait."""
+        from mainstem.lsm.maintenance import covered_files
+
+        last = generations[-1]
+        first_segment = self.manifest.log_from
+        with self.lock:
+            dropped: list[StoredRun] = []
+            old_disk = dict(self.disk)
+            try:
+                for family, record in layers.items():
+                    new = self.open_layer(record)
+                    gone = covered_files(self.disk[family], new.ranges)
+                    kept = self._without(family, gone, dropped)
+                    self.disk[family] = (new, *kept)
+                self.write_manifest(
+                    log_from=last.segment + 1, sequence=last.sequence, position=last.position
+                )
+            except BaseException:
+                self.disk = old_disk
+                raise
+            self.frozen = self.frozen[len(generations) :]
+            self.rebuild()
+            self.changed.notify_all()
+        self.remove_files(dropped)
+        for segment in range(first_segment, last.segment + 1):
+            self.unlink(segment_name(segment))
+
+    def _without(
+        self, family: int, gone: set[int], dropped: list[StoredRun]
+    ) -> tuple[DiskLayer, ...]:
+        """The family's layers without files ``gone``, which are added to ``dropped``."""
+        kept: list[DiskLayer] = []
+        for layer in self.disk[family]:
+            if layer.busy or not any(file.record.id in gone for file in layer.files):
+                kept.append(layer)
+                continue
+            dropped += [file for file in layer.files if file.record.id in gone]
+            files = tuple(file for file in layer.files if file.record.id not in gone)
+            if files or layer.ranges.count:
+                record = LayerRecord(
+                    layer.level, tuple(file.record for file in files), layer.record.ranges
+                )
+                kept.append(DiskLayer(record, files))
+        return tuple(kept)
+
+    def drop_files(self, family: int, gone: set[int]) -> int:
+        """Take expired files out of the store. Returns how many went."""
+        dropped: list[StoredRun] = []
+        with self.lock:
+            before = self.disk[family]
+            self.disk[family] = self._without(family, gone, dropped)
+            if not dropped:
+                return 0
+            try:
+                self.write_manifest()
+            except BaseException:
+                self.disk[family] = before
+                raise
+            self.rebuild()
+        self.remove_files(dropped)
+        return len(dropped)
+
+    def install_merge(
+        self, family: int, inputs: tuple[DiskLayer, ...], record: LayerRecord | None
+    ) -> None:
+        """Put ``record`` in the place of ``inputs``."""
+        with self.lock:
+            layers = self.disk[family]
+            start = layers.index(inputs[0])
+            if layers[start : start + len(inputs)] != inputs:
+                raise Conflict("layers changed while they were merged: this is a defect")
+            known = {file.record.id: file for layer in inputs for file in layer.files}
+            new = () if record is None else (self.open_layer(record, known),)
+            self.disk[family] = (*layers[:start], *new, *layers[start + len(inputs) :])
+            try:
+                self.write_manifest()
+            except BaseException:
+                self.disk[family] = layers
+                raise
+            self.rebuild()
+            self.changed.notify_all()
+            kept = {file.record.id for layer in new for file in layer.files}
+        self.remove_files([file for number, file in known.items() if number not in kept])
+
+
+WRITE_ERRORS: Final = (OSError, MainstemError, MemoryError)
