@@ -21,10 +21,16 @@ if TYPE_CHECKING:
         Unavailable,
     )
     from mainstem.face import (
+        AsyncConsumer,
         AsyncStem,
         AsyncTopic,
+        AsyncTransaction,
+        AsyncTransactions,
+        Consumer,
         Stem,
         Topic,
+        Transaction,
+        Transactions,
         aconnect,
         aopen,
         connect,
@@ -35,10 +41,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Acl",
     "Appended",
+    "AsyncConsumer",
     "AsyncStem",
     "AsyncTopic",
+    "AsyncTransaction",
+    "AsyncTransactions",
     "Closed",
     "Conflict",
+    "Consumer",
     "Corrupt",
     "Denied",
     "Invalid",
@@ -49,6 +59,8 @@ __all__ = [
     "Stem",
     "Tls",
     "Topic",
+    "Transaction",
+    "Transactions",
     "Unavailable",
     "Written",
     "__version__",
@@ -63,7 +75,9 @@ _HOMES = {
         "Closed", "Conflict", "Corrupt", "Denied", "Invalid", "MainstemError", "Unavailable",
     ),
     "mainstem.face": (
-        "AsyncStem", "AsyncTopic", "Stem", "Topic", "aconnect", "aopen", "connect", "open",
+        "AsyncConsumer", "AsyncStem", "AsyncTopic", "AsyncTransaction", "AsyncTransactions",
+        "Consumer", "Stem", "Topic", "Transaction", "Transactions",
+        "aconnect", "aopen", "connect", "open",
     ),
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from mainstem.client.consumer import (
     GroupProtocol,
     Isolation,
     TopicPartition,
+    check_isolation,
 )
 from mainstem.client.fetcher import Fetcher, Position
 from mainstem.client.formats import Format, Raw
@@ -42,6 +43,7 @@ from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.producer import Producer
 from mainstem.client.reader import Reader
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
+from mainstem.client.transactions import TransactionalClient
 
 __all__ = [
     "Access",
@@ -86,8 +88,10 @@ __all__ = [
     "User",
     "TopicDescription",
     "TopicPartition",
+    "TransactionalClient",
     "Written",
     "bounds",
+    "check_isolation",
     "error_for",
     "is_retriable",
     "list_offsets",

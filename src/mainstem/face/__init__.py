@@ -4,5 +4,27 @@ from __future__ import annotations
 
 from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
 from mainstem.face.blocking import Stem, Topic, connect, open  # noqa: A004 - reads as ms.open
+from mainstem.face.consumers import AsyncConsumer, Consumer
+from mainstem.face.transactions import (
+    AsyncTransaction,
+    AsyncTransactions,
+    Transaction,
+    Transactions,
+)
 
-__all__ = ["AsyncStem", "AsyncTopic", "Stem", "Topic", "aconnect", "aopen", "connect", "open"]
+__all__ = [
+    "AsyncConsumer",
+    "AsyncStem",
+    "AsyncTopic",
+    "AsyncTransaction",
+    "AsyncTransactions",
+    "Consumer",
+    "Stem",
+    "Topic",
+    "Transaction",
+    "Transactions",
+    "aconnect",
+    "aopen",
+    "connect",
+    "open",
+]

@@ -37,12 +37,15 @@ from mainstem.client import (
     Reader,
     Setting,
     TopicDescription,
+    TransactionalClient,
     bounds,
+    check_isolation,
     parse_addresses,
     resolve,
 )
 from mainstem.errors import Invalid, MainstemError
 from mainstem.face.consumers import AsyncConsumer, AsyncOnChange
+from mainstem.face.transactions import AsyncTransactions
 
 _BATCH_ROWS = 65_536
 
@@ -139,11 +142,12 @@ class AsyncTopic:
         )
         return await self._appender.append(table, options)
 
-    async def offsets(self) -> tuple[dict[int, int], dict[int, int]]:
-        """By partition, the first offset and the one after the last."""
+    async def offsets(self, *, committed: bool = False) -> tuple[dict[int, int], dict[int, int]]:
+        """By partition, the first offset and the one after the last. See ``Topic.offsets``."""
         cluster = self._stem.cluster
         topic = await cluster.topic(self.name, cluster.deadline(), fresh=True)
-        return await bounds(cluster, self.name, [part.index for part in topic.partitions])
+        indexes = [part.index for part in topic.partitions]
+        return await bounds(cluster, self.name, indexes, committed=committed)
 
     async def reader(
         self,
@@ -155,12 +159,15 @@ class AsyncTopic:
         format: Format | None = None,  # noqa: A002
         batch_rows: int = _BATCH_ROWS,
         max_wait: float = 0.0,
+        isolation: Isolation = "read_uncommitted",
     ) -> Reader:
         """What ``read`` iterates over: ``next()`` gives a batch or ``None``; close it."""
         if batch_rows < 1:
             raise Invalid(f"batch_rows={batch_rows} is not valid: give 1 or more")
+        check_isolation(isolation)
+        committed = isolation == "read_committed"
         cluster = self._stem.cluster
-        first, last = await self.offsets()
+        first, last = await self.offsets(committed=committed)
         chosen = first.keys() if partitions is None else partitions
         for partition in set(chosen) - first.keys():
             raise Invalid(
@@ -179,7 +186,7 @@ class AsyncTopic:
             Position(self.name, index, offset, stop.get(index, None if follow else offset))
             for index, offset in begin.items()
         ]
-        fetcher = Fetcher(cluster, positions)
+        fetcher = Fetcher(cluster, positions, committed=committed)
         reader = Reader(fetcher, format or Raw(), batch_rows=batch_rows, max_wait=max_wait)
         self._stem.readers.add(reader)
         return reader
@@ -210,6 +217,7 @@ class AsyncStem:
         self.producer = Producer(cluster)
         self.readers: WeakSet[Reader] = WeakSet()
         self.consumers: WeakSet[AsyncConsumer] = WeakSet()
+        self.transactional: WeakSet[AsyncTransactions] = WeakSet()
         self._embedded = embedded
         self._admin = Admin(cluster)
         self._groups = Groups(cluster)
@@ -223,6 +231,8 @@ class AsyncStem:
     async def close(self) -> None:
         """Close the connections and, where it runs here, the broker. May be called twice."""
         embedded, self._embedded = self._embedded, None
+        for transactions in list(self.transactional):
+            await transactions.close()
         for consumer in list(self.consumers):
             with suppress(MainstemError):
                 await consumer.close(processed=False)
@@ -351,6 +361,16 @@ class AsyncStem:
         consumer = AsyncConsumer(self.cluster, settings, callbacks)
         self.consumers.add(consumer)
         return consumer
+
+    def transactions(
+        self, transactional_id: str, *, timeout: float = 60.0
+    ) -> AsyncTransactions:
+        """Take a transactional id with ``async with`` or at ``begin``. See ``Stem``'s."""
+        found = AsyncTransactions(
+            TransactionalClient(self.cluster, transactional_id, timeout=timeout)
+        )
+        self.transactional.add(found)
+        return found
 
     # --- groups ------------------------------------------------------------------------------
 

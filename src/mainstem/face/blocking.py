@@ -26,6 +26,7 @@ from mainstem.face.access import Access
 from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
 from mainstem.face.consumers import Consumer, OnChange
 from mainstem.face.loop import later, run
+from mainstem.face.transactions import Transactions
 
 
 def connect(address: str, **options: Any) -> Stem:
@@ -165,6 +166,7 @@ class Topic:
         format: Format | None = None,  # noqa: A002
         batch_rows: int = 65_536,
         max_wait: float = 0.0,
+        isolation: Isolation = "read_uncommitted",
     ) -> Batches:
         """Iterate over the records as ``pyarrow.RecordBatch``, in order per partition.
 
@@ -175,7 +177,8 @@ class Topic:
         ``_headers``, then ``value`` (binary), or those of ``format``.
 
         Reads ahead in bounded memory. A batch has at most ``batch_rows`` rows; fewer when no
-        more have arrived within ``max_wait`` seconds. Raises ``Invalid`` for a place outside
+        more have arrived within ``max_wait`` seconds. ``isolation="read_committed"`` leaves out
+        records of aborted transactions, and ends or waits before those of open ones. Raises ``Invalid`` for a place outside
         the topic, ``Corrupt`` for damaged records, naming the offset.
         """
         self._stem.check()
@@ -188,14 +191,18 @@ class Topic:
                 format=format,
                 batch_rows=batch_rows,
                 max_wait=max_wait,
+                isolation=isolation,
             )
         )
         return Batches(self._stem, reader)
 
-    def offsets(self) -> tuple[dict[int, int], dict[int, int]]:
-        """By partition, the first offset and the one after the last."""
+    def offsets(self, *, committed: bool = False) -> tuple[dict[int, int], dict[int, int]]:
+        """By partition, the first offset and the one after the last.
+
+        With ``committed`` the last is what comes before the first open transaction.
+        """
         self._stem.check()
-        return run(self._topic.offsets())
+        return run(self._topic.offsets(committed=committed))
 
     def describe(self) -> TopicDescription:
         """Partitions, offsets and settings."""
@@ -375,6 +382,18 @@ class Stem:
         run(found.start())
         callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         return Consumer(self, found, callbacks)
+
+    def transactions(self, transactional_id: str, *, timeout: float = 60.0) -> Transactions:
+        """Take a transactional id: what another producer left open with it is aborted.
+
+        A transaction open for longer than ``timeout`` seconds is aborted by the cluster. Raises
+        ``Invalid`` where the broker has no transactions. Use one id per unit of work (such as
+        one job): whoever takes it last fences the others.
+        """
+        self.check()
+        found = self._stem.transactions(transactional_id, timeout=timeout)
+        run(found.start())
+        return Transactions(self, found)
 
     # --- groups ------------------------------------------------------------------------------
 

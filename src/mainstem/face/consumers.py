@@ -131,6 +131,11 @@ class Consumer(Iterator[Any]):
     def __repr__(self) -> str:
         return f"Consumer({self._group!r})"
 
+    @property
+    def inner(self) -> AsyncConsumer:
+        """The asyncio consumer underneath. Raises ``Closed``."""
+        return self._open()
+
     def _open(self) -> AsyncConsumer:
         self._stem.check()
         if self._consumer is None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from mainstem.client.consumer.consumer import GroupConsumer
 from mainstem.client.consumer.membership import Change
-from mainstem.client.consumer.settings import ConsumerSettings, GroupProtocol, Isolation
+from mainstem.client.consumer.settings import (
+    ConsumerSettings,
+    GroupProtocol,
+    Isolation,
+    check_isolation,
+)
 from mainstem.client.consumer.subscription import TopicPartition
 
 __all__ = [
@@ -14,4 +19,5 @@ __all__ = [
     "GroupProtocol",
     "Isolation",
     "TopicPartition",
+    "check_isolation",
 ]

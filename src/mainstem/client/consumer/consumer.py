@@ -236,7 +236,7 @@ class GroupConsumer:
         self._raise_commit_failure()
         wanted = dict(self.positions.uncommitted() if offsets is None else offsets)
         for (topic, index), offset in wanted.items():
-            if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+            if type(offset) is not int or offset < 0:
                 raise Invalid(f"offset {offset!r} of {topic}-{index} is not valid: give 0 or more")
         if wait:
             await self._send(wanted)

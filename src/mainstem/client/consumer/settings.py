@@ -50,7 +50,7 @@ class ConsumerSettings:
         if not self.topics or not all(self.topics):
             raise Invalid(f"topics={self.topics!r} is not valid: name one topic or more", code=17)
         _choice("protocol", self.protocol, (None, "classic", "consumer"))
-        _choice("isolation", self.isolation, ("read_uncommitted", "read_committed"))
+        check_isolation(self.isolation)
         for name in ("session_timeout", "heartbeat_interval", "max_poll_interval"):
             _positive(name, getattr(self, name))
         if self.auto_commit is not None:
@@ -83,6 +83,11 @@ class ConsumerSettings:
         if self.assignor is None or isinstance(self.assignor, str):
             return self.assignor
         raise Invalid('protocol="consumer" takes one assignor, such as "uniform" or "range"')
+
+
+def check_isolation(isolation: str) -> None:
+    """Raise ``Invalid`` unless it is one."""
+    _choice("isolation", isolation, ("read_uncommitted", "read_committed"))
 
 
 def _choice(name: str, value: object, known: Sequence[object]) -> None:

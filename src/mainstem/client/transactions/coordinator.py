@@ -125,7 +125,7 @@ class TransactionCoordinator:
         name, kind = (self._id, _TRANSACTION) if group is None else (group, 0)
         try:
             if api_key == INIT_PRODUCER_ID:
-                await self._require(deadline)
+                await self._require()
             node = await self._cluster.coordinator(name, deadline, kind)
             connection = await self._cluster.connection(node)
             if api_key == INIT_PRODUCER_ID:
@@ -139,7 +139,7 @@ class TransactionCoordinator:
             self._cluster.forget_coordinator(name, kind)
             raise
 
-    async def _require(self, deadline: Deadline) -> None:
+    async def _require(self) -> None:
         connection = await self._cluster.connection()
         if END_TXN not in connection.versions:
             raise Invalid(

@@ -16,6 +16,7 @@ from mainstem.client.transactions.producer import TransactionalProducer
 from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 
 _FENCED = frozenset({47, 49, 90})
+_INVALID_STATE = 48
 _State = Literal["idle", "open", "failed", "unknown", "fenced"]
 
 
@@ -182,8 +183,10 @@ class TransactionalClient:
             self._state, self._ending = "unknown", commit
             raise
         except BaseException as error:
-            self._failed(error)
-            raise
+            nothing_there = isinstance(error, Invalid) and error.code == _INVALID_STATE
+            if commit or not nothing_there:  # the first request may have failed on its way
+                self._failed(error)
+                raise
         if coordinator.identity != self._producer.identity:
             self._producer.adopt(coordinator.identity, version2=coordinator.version2)
 
