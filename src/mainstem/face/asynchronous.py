@@ -362,9 +362,7 @@ class AsyncStem:
         self.consumers.add(consumer)
         return consumer
 
-    def transactions(
-        self, transactional_id: str, *, timeout: float = 60.0
-    ) -> AsyncTransactions:
+    def transactions(self, transactional_id: str, *, timeout: float = 60.0) -> AsyncTransactions:
         """Take a transactional id with ``async with`` or at ``begin``. See ``Stem``'s."""
         found = AsyncTransactions(
             TransactionalClient(self.cluster, transactional_id, timeout=timeout)

@@ -178,8 +178,9 @@ class Topic:
 
         Reads ahead in bounded memory. A batch has at most ``batch_rows`` rows; fewer when no
         more have arrived within ``max_wait`` seconds. ``isolation="read_committed"`` leaves out
-        records of aborted transactions, and ends or waits before those of open ones. Raises ``Invalid`` for a place outside
-        the topic, ``Corrupt`` for damaged records, naming the offset.
+        records of aborted transactions, and ends or waits before those of open ones. Raises
+        ``Invalid`` for a place outside the topic, ``Corrupt`` for damaged records, naming the
+        offset.
         """
         self._stem.check()
         reader = run(
