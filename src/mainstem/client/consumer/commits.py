@@ -107,7 +107,7 @@ class Commits:
             generation_id_or_member_epoch=identity.generation,
             member_id=identity.member_id,
             group_instance_id=identity.instance_id,
-            topics=await by_topic(self._cluster, offsets, deadline),
+            topics=await _by_topic(self._cluster, offsets, deadline),
         )
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
@@ -154,8 +154,8 @@ class Commits:
         return offsets
 
 
-async def by_topic(cluster: Cluster, offsets: Offsets, deadline: Deadline) -> list[Message]:
-    """Offsets as OffsetCommit and TxnOffsetCommit name them."""
+async def _by_topic(cluster: Cluster, offsets: Offsets, deadline: Deadline) -> list[Message]:
+    """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on."""
     topics: dict[str, list[Message]] = {}
     for (topic, index), offset in offsets.items():
         part = Message(partition_index=index, committed_offset=offset, committed_metadata=None)

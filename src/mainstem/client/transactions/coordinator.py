@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mainstem.client.cluster import Cluster
-from mainstem.client.consumer.commits import by_topic
 from mainstem.client.consumer.membership import Identity
 from mainstem.client.consumer.subscription import TopicPartition
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
@@ -80,17 +79,22 @@ class TransactionCoordinator:
     ) -> None:
         """Offsets that become the group's with the transaction."""
 
+        topics: dict[str, list[Message]] = {}
+        for (topic, index), offset in offsets.items():
+            part = Message(partition_index=index, committed_offset=offset, committed_metadata=None)
+            topics.setdefault(topic, []).append(part)
+
         async def attempt(deadline: Deadline) -> None:
             message = self._message(
                 group_id=group,
                 generation_id=identity.generation,
                 member_id=identity.member_id,
                 group_instance_id=identity.instance_id,
-                topics=await by_topic(self._cluster, offsets, deadline),
+                topics=[Message(name=name, partitions=parts) for name, parts in topics.items()],
             )
             answer = await self._call(TXN_OFFSET_COMMIT, message, deadline, group=group)
-            for topic in answer.topics:
-                for part in topic.partitions:
+            for found in answer.topics:
+                for part in found.partitions:
                     code = int(part.error_code)
                     if code in _LOST_MEMBERSHIP:
                         raise Conflict(
