@@ -9,7 +9,7 @@ import pytest
 from interop.clients import Administrator, Client, Member, until
 from interop.corpus import Placed, plain
 
-COMMITTERS = ["confluent", "aio", "kafka_python", "java"]
+COMMITTERS = ["confluent", "aio", "kafka_python", "java", "mainstem"]
 ALL = [*COMMITTERS, "kcat"]
 STRATEGIES = [
     ("confluent", "range"),
@@ -27,6 +27,10 @@ STRATEGIES = [
     ("java", "cooperative-sticky"),
     ("kcat", "range"),
     ("kcat", "roundrobin"),
+    ("mainstem", "range"),
+    ("mainstem", "roundrobin"),
+    ("mainstem", "sticky"),
+    ("mainstem", "cooperative-sticky"),
 ]
 
 

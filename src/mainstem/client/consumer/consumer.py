@@ -97,15 +97,14 @@ class GroupConsumer:
         self.membership.inside()
         self.positions.all_processed()
         try:
-            async with asyncio.timeout(timeout):
-                return await self._step()
-        except TimeoutError:
-            return None
+            return await self._step(None if timeout is None else max(0.0, timeout))
         finally:
             if self._gate.open:
                 self.membership.outside()
 
-    async def _step(self) -> Any:
+    async def _step(self, timeout: float | None) -> Any:
+        loop = asyncio.get_running_loop()
+        until = None if timeout is None else loop.time() + timeout
         while True:
             membership = self.membership
             self._raise_commit_failure()
@@ -116,8 +115,11 @@ class GroupConsumer:
             if membership.failure is not None:
                 await self._again(membership.failure)
                 continue
-            batch = await self._batch_or_signal(membership)
-            if batch is not None:
+            # Only this waits for others; what comes above must not be cut off half-way.
+            left = None if until is None else max(0.0, until - loop.time())
+            batch = await self._batch_or_signal(membership, left)
+            late = until is not None and loop.time() >= until
+            if batch is not None or (late and not membership.signal.is_set()):
                 return batch
 
     async def _again(self, failure: MainstemError) -> None:
@@ -134,7 +136,7 @@ class GroupConsumer:
         await self._enter()
         raise failure
 
-    async def _batch_or_signal(self, membership: Membership) -> Any:
+    async def _batch_or_signal(self, membership: Membership, timeout: float | None) -> Any:
         signal = asyncio.get_running_loop().create_task(membership.signal.wait())
         try:
             reader = await self._reading()
@@ -143,7 +145,7 @@ class GroupConsumer:
                 if self._taking is None:
                     self._taking = asyncio.get_running_loop().create_task(reader.take())
                 waits.add(self._taking)
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             signal.cancel()
         taking = self._taking
