@@ -239,7 +239,7 @@ def test_the_store_is_a_dict_whatever_happens() -> None:
     run_state_machine_as_test(
         StoreMachine,
         settings=settings(
-            max_examples=120,
+            max_examples=400,
             stateful_step_count=40,
             deadline=None,
             phases=PHASES,

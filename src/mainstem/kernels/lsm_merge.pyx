@@ -292,5 +292,9 @@ cdef class Merger:
                 outcome = self._run(out, max_rows, max_bytes, masks)
             if outcome < 0:
                 raise MemoryError("no memory to combine merge operands")
+            if outcome == 1 and out.count == 0:
+                # Everything so far was deleted: go on, without keeping what it pointed into.
+                out.keep = [piece for piece in self.held if piece is not None]
+                continue
             if outcome > 0:
                 return out
