@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,10 @@ def test_a_broker_that_restarts_is_found_again(tmp_path: Path) -> None:
 
 def test_a_cluster_that_is_gone_is_unavailable_in_time(tmp_path: Path) -> None:
     with running_broker(tmp_path) as broker:
-        stem = ms.connect(broker.address, retry_for=0.2)
+        stem = ms.connect(broker.address)
         topic = stem.topic("t", create=True)
+    cluster = stem._stem.cluster
+    cluster.config = dataclasses.replace(cluster.config, retry_for=0.2)
     with pytest.raises(ms.Unavailable, match=r"is a broker running there.*tried \d+ times"):
         topic.append([b"x"])
     with pytest.raises(ms.Unavailable):
@@ -108,7 +111,7 @@ def test_retries_end_with_the_last_error_and_its_code() -> None:
             raise ms.Unavailable("not yet", code=5)
 
         with pytest.raises(ms.Unavailable, match=r"not yet \[tried \d+ times") as caught:
-            await retry(attempt, Deadline(0.1))
+            await retry(attempt, Deadline(0.5))
         assert caught.value.code == 5
         return tries
 
