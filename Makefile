@@ -11,9 +11,9 @@ SCRATCH := $(shell test -w /dev/shm && echo /dev/shm || echo /tmp)
 TEST := TMPDIR=$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist worksteal
 SOURCES := pyproject.toml setup.py $(wildcard src/mainstem/kernels/*.pyx src/mainstem/kernels/*.pxd)
 
-.PHONY: help demo test quick check format bench interop kafka clean
+.PHONY: help demo test quick check format bench bench-lsm interop kafka clean
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): $(SOURCES)
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -55,6 +55,10 @@ interop: $(INTEROP_STAMP)  ## real Kafka clients and tools against `mainstem ser
 
 bench: $(INTEROP_STAMP)  ## us beside our peers, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-lsm: $(STAMP)  ## the state store beside rocksdict, plyvel, lmdb, sqlite3 and db_bench
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench-lsm
+	$(BIN)/python -m benchmarks.lsm $(ARGS)
 
 kafka: $(INTEROP_STAMP)  ## Apache Kafka in the foreground, to try things against
 	@$(BIN)/python -m interop.kafka

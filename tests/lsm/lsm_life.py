@@ -76,7 +76,10 @@ class Script:
         family = rng.choice(FAMILIES)
         kind = rng.choices(("put", "delete", "range"), (8, 2, 1))[0]
         if kind == "put":
-            rows = {self._key(rng): rng.randbytes(rng.randrange(60)) for _ in range(rng.randrange(1, 12))}
+            rows = {
+                self._key(rng): rng.randbytes(rng.randrange(60))
+                for _ in range(rng.randrange(1, 12))
+            }
             return kind, family, rows
         if kind == "delete":
             return kind, family, [self._key(rng) for _ in range(rng.randrange(1, 6))]
