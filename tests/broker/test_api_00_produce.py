@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mainstem.testing import RawConnection, running_broker
-from mainstem.wire import Message
+from mainstem.wire import Message, compress
 from reference.produce import batch, create, fetch, fetch_message, produce, produce_message
+from reference.record_batch import Record, batch_of, encode, encode_around
 
 NOW = 1_700_000_000_000
 
@@ -172,3 +173,35 @@ def test_a_fetch_waiting_on_the_same_connection_lets_a_produce_pass(broker, conn
     fetched = connection.receive().responses[0].partitions[0]
     assert b"wakes it" in fetched.records
     assert connection.receive().responses[0].partition_responses[0].base_offset == 0
+
+
+def test_a_transactional_batch_is_refused_for_there_are_no_transactions(connection, topic):
+    data = batch(b"a", attributes=16, producer_id=1, producer_epoch=0, base_sequence=0)
+    assert produce(connection, topic, data).error_code == 53
+    assert produce(connection, topic, batch(b"a")).base_offset == 0
+
+
+@pytest.mark.parametrize("codec", range(5))
+@pytest.mark.parametrize("policy", ["compact", "compact,delete"])
+def test_a_compacted_topic_takes_no_record_without_a_key(connection, request, policy, codec):
+    name = request.node.name.replace("[", ".").replace("]", "").replace(",", ".")
+    create(connection, name, cleanup_policy=policy)
+    keyed, empty, keyless = Record(b"a", b"k"), Record(None, b""), Record(b"a")
+
+    def send(*records: Record) -> int:
+        data = batch_of(list(records), attributes=codec)
+        packed = encode(data, lambda body: bytes(compress(codec, body)))
+        return produce(connection, name, packed).error_code
+
+    assert send(keyed, empty) == 0
+    assert send(keyless) == 87
+    assert send(keyed, keyed, keyless) == 87
+    assert send(keyed) == 0
+    assert fetch(connection, name, 0).high_watermark == 3
+
+
+def test_records_that_cannot_be_read_have_no_place_in_a_compacted_topic(connection):
+    create(connection, "compacted", cleanup_policy="compact")
+    for attributes, body in ((0, b"junk"), (0, b""), (1, b"junk"), (4, b"junk")):
+        data = encode_around(batch_of([Record(b"a", b"k")], attributes=attributes), body)
+        assert produce(connection, "compacted", data).error_code == 87

@@ -114,7 +114,31 @@ def test_simple_consumer_may_use_the_empty_group(site):
 def test_member_of_an_unknown_group_is_of_another_generation(site):
     async def scenario():
         await site.topic("t")
-        assert await site.commit({("t", 0): 1}, member="m", generation=3) == {("t", 0): 22}
+        for version in range(2, 10):
+            answer = await site.ask(
+                8,
+                version,
+                group_id="g",
+                generation_id_or_member_epoch=3,
+                member_id="m",
+                group_instance_id=None,
+                retention_time_ms=-1,
+                topics=[
+                    Message(
+                        name="t",
+                        partitions=[
+                            Message(
+                                partition_index=0,
+                                committed_offset=1,
+                                committed_leader_epoch=-1,
+                                committed_metadata=None,
+                            )
+                        ],
+                    )
+                ],
+            )
+            # GROUP_ID_NOT_FOUND came with KIP-848; before it was ILLEGAL_GENERATION.
+            assert answer.topics[0].partitions[0].error_code == (69 if version >= 9 else 22)
 
     site.run(scenario)
 

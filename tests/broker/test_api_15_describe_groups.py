@@ -80,6 +80,6 @@ def test_operations_are_told_when_asked_for(site):
     async def scenario():
         await site.lead()
         operations = (await describe(site, operations=True)).authorized_operations
-        assert [bit for bit in range(31) if operations >> bit & 1] == [3, 6, 8]
+        assert [bit for bit in range(31) if operations >> bit & 1] == [3, 6, 8, 10, 11]
 
     site.run(scenario)

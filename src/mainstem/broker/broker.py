@@ -16,7 +16,7 @@ from mainstem.broker.producer_ids import ProducerIds
 from mainstem.broker.server import Server
 from mainstem.broker.statistics import Statistics
 from mainstem.broker.store import Store
-from mainstem.broker.topics import Topics
+from mainstem.broker.topics import Topic, Topics
 from mainstem.broker.upkeep import Upkeep
 from mainstem.broker.waiters import Waiters
 from mainstem.clock import Clock, SystemClock
@@ -75,6 +75,7 @@ class Broker:
         self.log = Log(self.config.data, clock=self.clock)
         opened.callback(self.log.close)
         self.topics = Topics(self.store, self.log, self.config)
+        self.topics.on_deleted.append(self._wake_readers)
         self.producer_ids = ProducerIds(self.store)
         self.cluster_id = self.store.cluster_id
         self.groups = GroupCoordinator(self.store, self.topics, self.config, self.clock, self.loop)
@@ -94,6 +95,11 @@ class Broker:
     def durable(self, partition: Partition, done: Done) -> None:
         """Call ``done(error)`` once all appended so far is on disk."""
         self._durability.wait(partition, done)
+
+    def _wake_readers(self, topic: Topic) -> None:
+        """Long polls of a topic that has gone look again, and tell their clients."""
+        for partition in topic.partitions():
+            self.waiters.notify(partition)
 
     def sweep_connections(self) -> None:
         """Close what is idle or stuck now, not at the next round."""

@@ -38,7 +38,13 @@ _FLUSH_LIMIT = 4 * 1024 * 1024
 _LOCAL_PATIENCE_US = 100
 _MAX_PIPELINED = 1_000
 _MAX_QUEUED_PARTS = 4_096
+#: Answers that wait for their client to read them; file slices take no memory.
+_MAX_QUEUED_BYTES = 4 * 1024 * 1024
 _PLAIN = (bytes, memoryview)
+
+
+def _bytes_in(parts: list[Any]) -> int:
+    return sum(len(part) for part in parts if isinstance(part, _PLAIN))
 
 
 class Reply:
@@ -55,8 +61,8 @@ class Connection:
 
     __slots__ = (
         "_buffer", "_busy", "_closed", "_fd", "_filled", "_flush_scheduled", "_host", "_output",
-        "_patience_us", "_paused", "_processing", "_replies", "_server", "_socket", "_writing",
-        "last_progress", "tasks",
+        "_patience_us", "_paused", "_processing", "_queued_bytes", "_replies", "_server",
+        "_socket", "_writing", "last_progress", "tasks",
     )  # fmt: skip
 
     def __init__(self, server: Server, sock: socket.socket, host: str, *, local: bool) -> None:
@@ -69,6 +75,7 @@ class Connection:
         self._filled = 0
         self._replies: deque[Reply] = deque()
         self._output: deque[Any] = deque()
+        self._queued_bytes = 0  # in ``_replies`` and ``_output``
         self._busy = False  # a request is being served that the next one must wait for
         self._paused = False
         self._processing = False
@@ -147,7 +154,11 @@ class Connection:
                 break
             self._server.dispatch(self, data, position + 4, end)
             position = end
-            if len(self._replies) >= _MAX_PIPELINED or len(self._output) >= _MAX_QUEUED_PARTS:
+            if (
+                len(self._replies) >= _MAX_PIPELINED
+                or len(self._output) >= _MAX_QUEUED_PARTS
+                or self._queued_bytes >= _MAX_QUEUED_BYTES
+            ):
                 self._pause()
         self._processing = False
         if self._closed:
@@ -201,6 +212,7 @@ class Connection:
             if (
                 len(self._replies) > _MAX_PIPELINED // 2
                 or len(self._output) > _MAX_QUEUED_PARTS // 2
+                or self._queued_bytes > _MAX_QUEUED_BYTES // 2
             ):
                 return
             self._paused = False
@@ -217,6 +229,7 @@ class Connection:
 
     def send(self, parts: list[Any]) -> None:
         """Answer the request just dispatched: bytes, and file slices with a ``size``."""
+        self._queued_bytes += _bytes_in(parts)
         if self._replies:
             self._replies.append(Reply(parts))
         else:
@@ -233,6 +246,7 @@ class Connection:
         reply.parts = parts
         if self._closed:
             return
+        self._queued_bytes += _bytes_in(parts)
         replies = self._replies
         while replies and replies[0].parts is not None:
             self._output.extend(replies.popleft().parts or ())
@@ -282,17 +296,23 @@ class Connection:
             part = output.popleft()
             if not isinstance(part, _PLAIN):
                 part = part.file.pread(part.position, part.size)
+            else:
+                self._queued_bytes -= len(part)
             chunks.append(part)
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         try:
             sent = self._socket.send(data, socket.MSG_MORE if output else 0)
         except (BlockingIOError, InterruptedError):
-            output.appendleft(data)
+            self._put_back(data)
             raise
         if sent < len(data):
-            output.appendleft(memoryview(data)[sent:])
+            self._put_back(memoryview(data)[sent:])
             return -sent
         return sent
+
+    def _put_back(self, data: Any) -> None:
+        self._output.appendleft(data)
+        self._queued_bytes += len(data)
 
     def _send_file(self) -> int:
         """As ``_send_bytes``, for a file slice: the kernel sends it."""

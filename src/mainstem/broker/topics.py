@@ -77,7 +77,8 @@ class Topics:
         topic = self._by_name.get(name)
         if topic is None:
             raise Invalid(
-                f"there is no topic {name!r}: create it first", code=_UNKNOWN_TOPIC_OR_PARTITION
+                f"there is no topic {name[:249]!r}: create it first",
+                code=_UNKNOWN_TOPIC_OR_PARTITION,
             )
         return topic
 

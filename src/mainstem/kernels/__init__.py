@@ -5,12 +5,20 @@ A missing or stale compiled kernel is a loud error; there is no slow path.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mainstem.kernels.avro_rows import AvroPlan, decode_avro, encode_avro
+    from mainstem.kernels.payload_columns import Sources
+    from mainstem.kernels.registry_frames import split_frames
+
 try:
     from mainstem.kernels import message_decoder
     from mainstem.kernels.batches import (
         HEADER_SIZE,
         BatchError,
         BatchHeader,
+        first_without_key,
         read_batches,
         read_header,
         stamp,
@@ -35,8 +43,18 @@ except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subpro
         "with `pip install .` on a machine with a C compiler"
     ) from error
 
+# For payload formats only: a broker, which must start at once, does without.
+_LAZY = {
+    "AvroPlan": "avro_rows",
+    "Sources": "payload_columns",
+    "decode_avro": "avro_rows",
+    "encode_avro": "avro_rows",
+    "split_frames": "registry_frames",
+}
+
 __all__ = [
     "HEADER_SIZE",
+    "AvroPlan",
     "BatchError",
     "BatchHeader",
     "BinaryColumn",
@@ -46,8 +64,11 @@ __all__ = [
     "Memory",
     "MessageError",
     "RecordColumns",
+    "Sources",
+    "decode_avro",
     "decode_records",
     "encode_records",
+    "first_without_key",
     "json_rows",
     "message_decoder",
     "murmur2",
@@ -57,7 +78,22 @@ __all__ = [
     "read_produce_request",
     "seal",
     "send_file",
+    "split_frames",
     "stamp",
     "stamp_append_time",
     "write_produce_response",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    try:
+        module = import_module(f"{__name__}.{_LAZY[name]}")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"Mainstem's compiled kernels are missing ({error.name}): install a wheel"
+        ) from error
+    return getattr(module, name)

@@ -18,6 +18,7 @@ from crc32c import crc32c as _crc32c
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
 
 from mainstem.kernels.bigendian cimport get_i16, get_i32, get_i64, put_i32, put_i64
+from mainstem.kernels.varints cimport read_varint, read_varlong
 
 HEADER_SIZE = 61
 
@@ -197,3 +198,36 @@ def stamp_append_time(uint8_t[::1] data not None, Py_ssize_t position, int64_t t
     put_i64(&data[position + 35], timestamp)
     cdef uint32_t crc = _crc32c(memoryview(data)[position + 21:position + size])
     put_i32(&data[position + 17], <int32_t>crc)
+
+
+def first_without_key(const uint8_t[::1] records not None, int32_t count):
+    """Which of ``count`` uncompressed records is the first with a null key; -1 for none.
+
+    Raises ``BatchError`` ("record") where they do not parse.
+    """
+    cdef const uint8_t* p = NULL
+    cdef const uint8_t* end
+    cdef const uint8_t* record_end
+    cdef const uint8_t* field
+    cdef int32_t size = 0, key_size = 0, offset_delta = 0, i
+    cdef int64_t timestamp_delta = 0
+    if records.shape[0]:
+        p = &records[0]
+    end = p + records.shape[0]
+    for i in range(count):
+        field = read_varint(p, end, &size)
+        # A record has at least attributes, two deltas, a key size, a value size, a header count.
+        if field == NULL or size < 6 or size > end - field:
+            raise BatchError(f"record {i} does not fit its batch", "record", 0)
+        record_end = field + size
+        field = read_varlong(field + 1, record_end, &timestamp_delta)
+        if field != NULL:
+            field = read_varint(field, record_end, &offset_delta)
+        if field != NULL:
+            field = read_varint(field, record_end, &key_size)
+        if field == NULL or key_size > record_end - field:
+            raise BatchError(f"record {i} has fields that do not fit it", "record", 0)
+        if key_size < 0:
+            return i
+        p = record_end
+    return -1

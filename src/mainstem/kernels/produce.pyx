@@ -12,6 +12,11 @@ from libc.string cimport memcpy
 from mainstem.kernels.bigendian cimport get_i16, get_i32, put_i16, put_i32, put_i64
 
 
+cdef enum:
+    # As for other requests: what a hundred megabytes may make us allocate.
+    _MAX_ELEMENTS = 200_000
+
+
 class MessageError(ValueError):
     """Bytes that are not the message they claim to be."""
 
@@ -109,6 +114,7 @@ def read_produce_request(data not None, Py_ssize_t start, Py_ssize_t end, int ve
     cdef bint flexible = version >= 9
     cdef _Cursor cursor = _Cursor.__new__(_Cursor)
     cdef int64_t topic_count, partition_count, size, i, j
+    cdef int64_t elements = 0
     cdef int32_t partition
     cdef list topics = []
     cdef list partitions
@@ -121,7 +127,7 @@ def read_produce_request(data not None, Py_ssize_t start, Py_ssize_t end, int ve
         transactional_id = cursor.text(flexible)
         acks = cursor.i16()
         timeout_ms = cursor.i32()
-        topic_count = cursor.count(flexible, 2)
+        topic_count = elements = cursor.count(flexible, 2)
         for i in range(topic_count):
             if version >= 13:
                 cursor.need(16)
@@ -132,6 +138,9 @@ def read_produce_request(data not None, Py_ssize_t start, Py_ssize_t end, int ve
                 if name is None:
                     raise MessageError("a topic name is null")
             partition_count = cursor.count(flexible, 5)
+            elements += partition_count
+            if elements > _MAX_ELEMENTS:
+                raise MessageError(f"more than {_MAX_ELEMENTS} topics and partitions")
             partitions = []
             for j in range(partition_count):
                 partition = cursor.i32()

@@ -14,7 +14,7 @@ from mainstem.log.filesystem import write_all
 from mainstem.log.indexes import MAX_OFFSET_ENTRIES, MAX_RELATIVE_OFFSET
 from mainstem.log.segment import Segment
 from mainstem.log.storage import Storage
-from mainstem.log.validation import check_batches
+from mainstem.log.validation import check_batches, check_keys
 
 
 class Appended(NamedTuple):
@@ -46,6 +46,8 @@ class Appender:
         """See :meth:`Partition.append`."""
         storage, now_ms = self._storage, self._clock.now_ms()
         check_batches(headers, start, end, config, now_ms)
+        if "compact" in config.cleanup_policy:
+            check_keys(view, headers)
         first = headers[0]
         if first.producer_id >= 0:
             known = storage.producers.check(first)

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mainstem.errors import Corrupt, Invalid
-from mainstem.kernels import BatchError, BatchHeader, read_batches
+from mainstem.errors import Corrupt, Denied, Invalid
+from mainstem.kernels import (
+    HEADER_SIZE,
+    BatchError,
+    BatchHeader,
+    first_without_key,
+    read_batches,
+)
 from mainstem.log.config import LogConfig
 
 CORRUPT_MESSAGE = 2
 MESSAGE_TOO_LARGE = 10
 RECORD_LIST_TOO_LARGE = 18
 INVALID_TIMESTAMP = 32
+TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
 INVALID_RECORD = 87
 _LAST_CODEC = 4
 _NO_TIMESTAMP = -1
+#: What the records of one batch may decompress to.
+_MAX_RECORDS_BYTES = 256 << 20
 
 
 def parse_batches(data: memoryview, start: int, end: int) -> list[BatchHeader]:
@@ -47,7 +56,7 @@ def check_batches(
                 code=MESSAGE_TOO_LARGE,
             )
         attributes = header.attributes
-        if attributes & 0x20 or attributes & 7 > _LAST_CODEC or header.producer_id >= 0:
+        if attributes & 0x30 or attributes & 7 > _LAST_CODEC or header.producer_id >= 0:
             _check_attributes(header, len(headers))
         if config.timestamp_type == "CreateTime":
             _check_timestamps(header, config, now_ms)
@@ -64,6 +73,12 @@ def check_batches(
 
 
 def _check_attributes(header: BatchHeader, count: int) -> None:
+    if header.transactional:
+        # Without a coordinator nobody could ever commit or abort it. As for InitProducerId.
+        raise Denied(
+            "this broker has no transactions; send without the transactional bit",
+            code=TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        )
     problem = None
     if header.control:
         problem = "clients may not write control batches"
@@ -97,3 +112,28 @@ def _check_timestamps(header: BatchHeader, config: LogConfig, now_ms: int) -> No
             f"message.timestamp.before.max.ms {config.message_timestamp_before_max_ms}",
             code=INVALID_TIMESTAMP,
         )
+
+
+def check_keys(data: memoryview, headers: Sequence[BatchHeader]) -> None:
+    """For compacted topics, where a record without a key has no place (LogValidator)."""
+    for header in headers:
+        records = data[header.position + HEADER_SIZE : header.position + header.size]
+        try:
+            if header.codec:
+                from mainstem.wire import decompress
+
+                records = memoryview(
+                    decompress(header.codec, records, limit=_MAX_RECORDS_BYTES)
+                ).cast("B")
+            missing = first_without_key(records, header.record_count)
+        except BatchError as error:
+            raise Invalid(
+                f"the records of a batch for a compacted topic cannot be read: {error}",
+                code=INVALID_RECORD,
+            ) from error
+        if missing >= 0:
+            raise Invalid(
+                f"record {missing} of a batch has no key, and the topic is compacted: give every "
+                "record a key",
+                code=INVALID_RECORD,
+            )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from mainstem.errors import Invalid, MainstemError
+from mainstem.errors import Closed, Invalid, MainstemError
 from mainstem.kernels import MessageError, read_produce_request, write_produce_response
 from mainstem.wire import RequestHeader, body_start
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _FIRST_SERVED = 3  # 0 to 2 carry message formats that Kafka 4 has dropped (KIP-896)
 _FIRST_FLEXIBLE = 9
 _UNKNOWN_TOPIC = 3
+#: What the error messages of one answer may hold together: they repeat what the client sent.
+_MESSAGES_SIZE = 64 * 1024
+_SHORTEST_MESSAGE = 40
 _INVALID_ACKS = 21
 _UNKNOWN_SERVER_ERROR = -1
 _UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
@@ -47,11 +50,12 @@ def serve(
         raise Invalid(f"produce v{version} request cannot be read: {error}", code=42) from error
     broker = call.broker
     synced: list[_Place] = []
+    room = _MESSAGES_SIZE // (1 + sum(len(parts) for _name, parts in topics))
     if acks not in (-1, 0, 1):
         answer = _refuse_all(topics, _INVALID_ACKS, f"acks={acks} is not one of -1, 0, 1")
     else:
         answer = [
-            (name, [_append(broker, name, data, *part, acks, synced) for part in parts])
+            (name, [_append(broker, name, data, *part, acks, synced, room) for part in parts])
             for name, parts in topics
         ]
     if acks == 0:
@@ -71,6 +75,7 @@ def _append(
     end: int,
     acks: int,
     synced: list[_Place],
+    room: int,
 ) -> Row:
     try:
         topic = _find(broker, name)
@@ -81,7 +86,7 @@ def _append(
     except MainstemError as error:
         code = _UNKNOWN_SERVER_ERROR if error.code is None else error.code
         broker.counters.failed(code)
-        return (index, code, -1, -1, -1, str(error))
+        return (index, code, -1, -1, -1, str(error)[:room] if room >= _SHORTEST_MESSAGE else None)
     if not appended.duplicate:
         broker.counters.produced_records += appended.last_offset - appended.base_offset + 1
         broker.counters.produced_bytes += end - start
@@ -107,14 +112,18 @@ def _find(broker: Broker, name: str | bytes) -> Topic:
         return topic
     topic = broker.topics.get(name)
     if topic is None:
-        raise Invalid(f"topic {name!r} does not exist; create it first", code=_UNKNOWN_TOPIC)
+        raise Invalid(f"topic {name[:249]!r} does not exist; create it first", code=_UNKNOWN_TOPIC)
     return topic
 
 
 def _refuse_all(
     topics: list[tuple[str | bytes, list[tuple[int, int, int]]]], code: int, why: str
 ) -> Answer:
-    return [(name, [(part[0], code, -1, -1, -1, why) for part in parts]) for name, parts in topics]
+    # The same text, not copies; yet each is sent.
+    return [
+        (name, [(part[0], code, -1, -1, -1, None if i else why) for i, part in enumerate(parts)])
+        for name, parts in topics
+    ]
 
 
 def _after_silent(answer: Answer) -> None:
@@ -159,4 +168,6 @@ def _failed_row(row: Row, error: MainstemError | None) -> Row:
     if error is None or row[1]:
         return row
     code = _UNKNOWN_SERVER_ERROR if error.code is None else error.code
+    if isinstance(error, Closed):  # deleted before it was durable
+        code = _UNKNOWN_TOPIC
     return (row[0], code, -1, -1, -1, str(error))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from mainstem.broker.answers import check_leader_epoch
 from mainstem.errors import Invalid, MainstemError
 from mainstem.wire import (
     FetchedPartition,
@@ -25,11 +26,10 @@ if TYPE_CHECKING:
     from mainstem.log import Partition
 
 _FIRST_WITH_IDS = 13
+_OFFSET_OUT_OF_RANGE = 1
 _UNKNOWN_TOPIC = 3
 _UNKNOWN_SERVER_ERROR = -1
 _FETCH_SESSION_ID_NOT_FOUND = 70
-_FENCED_LEADER_EPOCH = 74
-_UNKNOWN_LEADER_EPOCH = 75
 _UNKNOWN_TOPIC_ID = 100
 
 Topics = list[tuple[str | UUID, list[FetchedPartition]]]
@@ -51,8 +51,8 @@ def serve(
     """Answer at once where enough is there, else wait for ``min_bytes`` or ``max_wait``."""
     version = header.api_version
     request = decode_request(1, version, data, body_start(header, data, end), end)
-    if request.session_id:
-        # Never handed out: the client must have it from another broker.
+    if request.session_epoch > 0:
+        # Goes on with a session (KIP-227). None is handed out: it must be another broker's.
         return write_fetch_response(
             version, header.correlation_id, [], error_code=_FETCH_SESSION_ID_NOT_FOUND
         )
@@ -121,7 +121,7 @@ def _read(
         if topic is None:
             raise Invalid("no such topic", code=_UNKNOWN_TOPIC_ID if by_id else _UNKNOWN_TOPIC)
         partition = topic.partition(asked.partition)
-        _check_epoch(partition, asked.current_leader_epoch)
+        check_leader_epoch(partition, max(-1, asked.current_leader_epoch))
         row.high_watermark = partition.high_watermark
         row.last_stable_offset = partition.last_stable_offset
         row.log_start_offset = partition.log_start_offset
@@ -143,23 +143,16 @@ def _read(
     return row
 
 
-def _check_epoch(partition: Partition, epoch: int) -> None:
-    """KIP-320: a client with another leader epoch has missed an unclean restart."""
-    if epoch < 0 or epoch == partition.leader_epoch:
-        return
-    code = _FENCED_LEADER_EPOCH if epoch < partition.leader_epoch else _UNKNOWN_LEADER_EPOCH
-    raise Invalid(
-        f"leader epoch {epoch} is asked for; the partition is at {partition.leader_epoch}",
-        code=code,
-    )
-
-
 def _diverging(partition: Partition, asked: Message) -> tuple[int, int] | None:
     """KIP-595: where the client's log and ours part, if they do."""
     epoch = asked.last_fetched_epoch
     if epoch < 0:
         return None
     ours, end_offset = partition.end_offset_for_epoch(epoch)
-    if ours < 0 or end_offset < 0 or ours < epoch or end_offset < asked.fetch_offset:
+    if ours < 0 or end_offset < 0:
+        raise Invalid(
+            f"no record here has leader epoch {epoch} or a later one", code=_OFFSET_OUT_OF_RANGE
+        )
+    if ours < epoch or end_offset < asked.fetch_offset:
         return (ours, end_offset)
     return None

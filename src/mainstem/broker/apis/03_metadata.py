@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mainstem.broker.answers import CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS
+from mainstem.broker.topic import check_name
 from mainstem.errors import Conflict, MainstemError
 from mainstem.wire import Message
 
@@ -17,18 +19,22 @@ _UNKNOWN_TOPIC = 3
 _INVALID_TOPIC = 17
 _STORAGE_ERROR = 56
 _UNKNOWN_TOPIC_ID = 100
-_NO_OPERATIONS = -(2**31)
+_NAME_MAY_BE_NULL = 12
 
 
 async def handle(request: Message, call: Call) -> Message:
     """All topics for a null list (v1+) or an empty one (v0)."""
     broker = call.broker
     wanted = request.topics
+    operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else NO_OPERATIONS
     if wanted is None or (call.api_version == 0 and not wanted):
-        topics = [_describe(broker, topic) for topic in broker.topics.all()]
+        topics = [_describe(broker, topic, operations) for topic in broker.topics.all()]
     else:
         create = request.allow_auto_topic_creation if call.api_version >= 4 else True
-        topics = [await _find(broker, asked, create=create) for asked in wanted]
+        distinct = {(asked.name, asked.topic_id): asked for asked in wanted}
+        topics = [
+            await _find(call, asked, operations, create=create) for asked in distinct.values()
+        ]
     host, port = broker.advertised
     return Message(
         error_code=0,
@@ -36,50 +42,61 @@ async def handle(request: Message, call: Call) -> Message:
         cluster_id=broker.cluster_id,
         controller_id=broker.node_id,
         topics=topics,
-        cluster_authorized_operations=_NO_OPERATIONS,
+        cluster_authorized_operations=(
+            CLUSTER_OPERATIONS
+            if getattr(request, "include_cluster_authorized_operations", False)  # v8 to v10
+            else NO_OPERATIONS
+        ),
     )
 
 
-async def _find(broker: Broker, asked: Message, *, create: bool) -> Message:
+async def _find(call: Call, asked: Message, operations: int, *, create: bool) -> Message:
+    broker = call.broker
     if asked.topic_id is not None:
         topic = broker.topics.by_id(asked.topic_id)
         if topic is None:
-            return _missing(asked, _UNKNOWN_TOPIC_ID)
-        return _describe(broker, topic)
+            return _missing(
+                None if call.api_version >= _NAME_MAY_BE_NULL else "", asked, _UNKNOWN_TOPIC_ID
+            )
+        return _describe(broker, topic, operations)
     if asked.name is None:
-        return _missing(asked, _INVALID_TOPIC)
+        return _missing("", asked, _INVALID_TOPIC)
     topic = broker.topics.get(asked.name)
-    if topic is None and create and broker.config.auto_create_topics:
+    if topic is None:
         try:
+            check_name(asked.name)
+            if not (create and broker.config.auto_create_topics):
+                return _missing(asked.name, asked, _UNKNOWN_TOPIC)
             topic = await broker.topics.create(asked.name, broker.config.num_partitions, {})
         except Conflict:
             topic = broker.topics.get(asked.name)
         except MainstemError as error:
-            return _missing(asked, _UNKNOWN_TOPIC if error.code is None else error.code)
+            code = _UNKNOWN_TOPIC if error.code is None else error.code
+            return _missing(asked.name, asked, code)
     if topic is None:
-        return _missing(asked, _UNKNOWN_TOPIC)
-    return _describe(broker, topic)
+        return _missing(asked.name, asked, _UNKNOWN_TOPIC)
+    return _describe(broker, topic, operations)
 
 
-def _missing(asked: Message, code: int) -> Message:
+def _missing(name: str | None, asked: Message, code: int) -> Message:
     return Message(
         error_code=code,
-        name=asked.name or "",  # null only from v12 on
+        name=name,
         topic_id=asked.topic_id,
         is_internal=False,
         partitions=[],
-        topic_authorized_operations=_NO_OPERATIONS,
+        topic_authorized_operations=NO_OPERATIONS,
     )
 
 
-def _describe(broker: Broker, topic: Topic) -> Message:
+def _describe(broker: Broker, topic: Topic, operations: int) -> Message:
     return Message(
         error_code=0,
         name=topic.name,
         topic_id=topic.id,
         is_internal=False,
         partitions=[_partition(broker, topic, index) for index in range(topic.partition_count)],
-        topic_authorized_operations=_NO_OPERATIONS,
+        topic_authorized_operations=operations,
     )
 
 

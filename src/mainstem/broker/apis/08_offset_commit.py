@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mainstem.broker.topic import Topic
 
 _BY_ID = 10
+_GROUP_NOT_FOUND_SINCE = 9  # KIP-848
 _Wanted = tuple["Topic", int, CommittedOffset]
 
 
@@ -38,6 +39,12 @@ async def handle(request: Message, call: Call) -> Message:
         request.generation_id_or_member_epoch,
         accepted,
     )
+    if (
+        error is ErrorCode.illegal_generation
+        and call.api_version >= _GROUP_NOT_FOUND_SINCE
+        and call.broker.groups.get(request.group_id) is None
+    ):
+        error = ErrorCode.group_id_not_found
     for answer in waiting:
         answer.error_code = error
     return Message(topics=response)

@@ -18,7 +18,8 @@ _Offsets = Mapping[OffsetKey, CommittedOffset]
 
 def handle(request: Message, call: Call) -> Message:
     """Offset -1 where nothing was committed; ``topics=None`` asks for all there is."""
-    return Message(groups=[_group(group, call) for group in request.groups])
+    distinct = {group.group_id: group for group in request.groups}
+    return Message(groups=[_group(group, call) for group in distinct.values()])
 
 
 def _group(group: Message, call: Call) -> Message:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN_IS_ERROR_SINCE = 6  # KIP-1043
 _OPERATIONS_UNKNOWN = -(2**31)
-#: Bits by org.apache.kafka.common.acl.AclOperation: READ 3, DELETE 6, DESCRIBE 8.
-_ALL_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8
+#: AclOperation codes of a group: read, delete, describe, describe configs, alter configs.
+_ALL_OPERATIONS = sum(1 << operation for operation in (3, 6, 8, 10, 11))
 
 
 def handle(request: Message, call: Call) -> Message:
@@ -21,7 +21,8 @@ def handle(request: Message, call: Call) -> Message:
     operations = _OPERATIONS_UNKNOWN
     if getattr(request, "include_authorized_operations", False):
         operations = _ALL_OPERATIONS
-    return Message(groups=[_describe(group_id, operations, call) for group_id in request.groups])
+    wanted = dict.fromkeys(request.groups)
+    return Message(groups=[_describe(group_id, operations, call) for group_id in wanted])
 
 
 def _describe(group_id: str, operations: int, call: Call) -> Message:
@@ -31,7 +32,7 @@ def _describe(group_id: str, operations: int, call: Call) -> Message:
         return _nothing(group_id, ErrorCode.coordinator_not_available, "", None)
     if group is None:
         if call.api_version < _UNKNOWN_IS_ERROR_SINCE:
-            return _nothing(group_id, ErrorCode.none, State.DEAD, None)
+            return _nothing(group_id, ErrorCode.none, State.DEAD, None, operations)
         message = f"Group {group_id} not found."
         return _nothing(group_id, ErrorCode.group_id_not_found, State.DEAD, message)
     stable = group.state is State.STABLE
@@ -63,7 +64,13 @@ def _members(group: ClassicGroup, stable: bool) -> list[Message]:
     ]
 
 
-def _nothing(group_id: str, error: ErrorCode, state: str, message: str | None) -> Message:
+def _nothing(
+    group_id: str,
+    error: ErrorCode,
+    state: str,
+    message: str | None,
+    operations: int = _OPERATIONS_UNKNOWN,
+) -> Message:
     return Message(
         error_code=error,
         error_message=message,
@@ -72,5 +79,5 @@ def _nothing(group_id: str, error: ErrorCode, state: str, message: str | None) -
         protocol_type="",
         protocol_data="",
         members=[],
-        authorized_operations=_OPERATIONS_UNKNOWN,
+        authorized_operations=operations,
     )

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def handle(request: Message, call: Call) -> Message:
     """One result per resource; keys that do not exist are left out, as Kafka does."""
-    return Message(results=[_describe(call.broker, entry, request) for entry in request.resources])
+    distinct = {(entry.resource_type, entry.resource_name): entry for entry in request.resources}
+    return Message(results=[_describe(call.broker, entry, request) for entry in distinct.values()])
 
 
 def _describe(broker: Broker, entry: Message, request: Message) -> Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mainstem.broker.answers import NO_OPERATIONS, failure
+from mainstem.broker.answers import CLUSTER_OPERATIONS, NO_OPERATIONS, failure
 from mainstem.errors import Invalid, MainstemError
 from mainstem.wire import Message
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 _BROKERS, _CONTROLLERS = 1, 2
 _MISMATCHED_ENDPOINT_TYPE = 114
 _UNSUPPORTED_ENDPOINT_TYPE = 115
-
-#: AclOperation codes of a cluster: create, alter, describe, cluster action, describe configs,
-#: alter configs, idempotent write. Without an authoriser everybody may do them all.
-_CLUSTER_OPERATIONS = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))
 
 
 def handle(request: Message, call: Call) -> Message:
@@ -56,5 +52,5 @@ def _answer(
         cluster_id=broker.cluster_id,
         controller_id=broker.node_id if brokers else -1,
         brokers=brokers,
-        cluster_authorized_operations=_CLUSTER_OPERATIONS if asked else NO_OPERATIONS,
+        cluster_authorized_operations=CLUSTER_OPERATIONS if asked else NO_OPERATIONS,
     )

@@ -21,7 +21,8 @@ def handle(request: Message, call: Call) -> Message:
             Message(
                 name=topic.name,
                 partitions=[
-                    _describe(call.broker, topic.name, index) for index in topic.partition_indexes
+                    _describe(call.broker, topic.name, index)
+                    for index in dict.fromkeys(topic.partition_indexes)
                 ],
             )
             for topic in request.topics

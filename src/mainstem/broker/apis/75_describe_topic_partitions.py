@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mainstem.broker.answers import INVALID_REQUEST, NO_OPERATIONS
+from mainstem.broker.answers import INVALID_REQUEST, TOPIC_OPERATIONS
+from mainstem.broker.topic import check_name
 from mainstem.errors import Invalid, MainstemError
 from mainstem.wire import Message
 
@@ -17,10 +18,6 @@ _MOST_PARTITIONS = 2000  # Kafka's max.request.partition.size.limit
 _UNKNOWN_TOPIC_OR_PARTITION = 3
 _INVALID_TOPIC = 17
 _KAFKA_STORAGE_ERROR = 56
-
-#: AclOperation codes of a topic: read, write, create, delete, alter, describe, describe configs,
-#: alter configs. Without an authoriser everybody may do them all.
-_TOPIC_OPERATIONS = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
 
 
 def handle(request: Message, call: Call) -> Message:
@@ -64,13 +61,18 @@ def _names(broker: Broker, request: Message) -> set[str]:
 
 
 def _missing(name: str) -> Message:
+    code = _UNKNOWN_TOPIC_OR_PARTITION
+    try:
+        check_name(name)
+    except MainstemError:
+        code = _INVALID_TOPIC
     return Message(
-        error_code=_UNKNOWN_TOPIC_OR_PARTITION if name else _INVALID_TOPIC,
+        error_code=code,
         name=name,
         topic_id=None,
         is_internal=False,
         partitions=[],
-        topic_authorized_operations=NO_OPERATIONS,
+        topic_authorized_operations=TOPIC_OPERATIONS,
     )
 
 
@@ -81,7 +83,7 @@ def _describe(broker: Broker, topic: Topic, indexes: range) -> Message:
         topic_id=topic.id,
         is_internal=False,
         partitions=[_partition(broker, topic, index) for index in indexes],
-        topic_authorized_operations=_TOPIC_OPERATIONS,
+        topic_authorized_operations=TOPIC_OPERATIONS,
     )
 
 
