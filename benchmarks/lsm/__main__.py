@@ -101,8 +101,9 @@ def one_engine(
     if cache == CACHE:
         batches(engine.get, random_rows, 4096, total)()  # everybody's caches are warm
     note("readrandom", timed(reads, batches(engine.get, random_rows, batch, reads)))
-    note("readmissing", timed(reads, batches(engine.get, absent, batch, min(reads, len(absent)))))
-    if batch == 4096 or batch == 256:
+    reads = min(reads, len(absent))
+    note("readmissing", timed(reads, batches(engine.get, absent, batch, reads)))
+    if batch in {256, 4096}:
         note("readseq", timed(total, lambda: engine.scan(None, total + 1)))
     if batch == 256:
         note("seekrandom", timed(2000, seeks(engine, total, 2000)))

@@ -218,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
         rows = family.states(keys).to_pylist()
         got = [(row["total"], row["most"], row["n"]) for row in rows]
         assert got == [*self.sums.values(), (None, None, None)]
-        assert [key for key in family.keys()] == sorted(self.sums)
+        assert list(family) == sorted(self.sums)
 
     @invariant()
     def all_there(self) -> None:

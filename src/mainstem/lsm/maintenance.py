@@ -208,9 +208,16 @@ def _movable(
     record, footer = group[0].file.record, group[0].file.footer
     return (
         len(group) == 1
-        and not masks[group[0].layer].count
+        and not _touches(masks[group[0].layer], record)
         and not (bottom and (record.deletes or footer.merges))
         and not (expire_before and footer.min_stamp < expire_before)
+    )
+
+
+def _touches(ranges: lsm.Ranges, record: FileRecord) -> bool:
+    return any(
+        low <= record.max_key and (high is None or record.min_key < high)
+        for low, high in ranges.pairs
     )
 
 
