@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
-from typing import Protocol
+from typing import Final, Protocol
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Worker(Protocol):
@@ -63,13 +66,18 @@ class Scheduler:
             for key, worker in workers:
                 if worker is None or not self._step(worker):
                     self._woken.pop(key, None)
-                    if worker is not None and worker in self._workers and worker.step():
+                    if worker is not None and worker in self._workers and self._step(worker):
                         self.wake(worker)  # it was woken while it said it had nothing to do
             del workers, worker
 
     @staticmethod
     def _step(worker: Worker) -> bool:
-        return worker.step()
+        try:
+            return worker.step()
+        except Exception:
+            # The worker has stopped itself; the others must not stop with it.
+            _LOG.exception("background work of %r failed", worker)
+            return False
 
 
 SHARED = Scheduler()
