@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from node_client import Client, serve
 
+from mainstem import lsm
 from mainstem.errors import Conflict, Invalid
 from mainstem.node import doctor, open_embedded
 from mainstem.node.directory import is_locked
@@ -105,3 +107,25 @@ def test_what_is_no_data_directory_is_refused(tmp_path: Path, name: str) -> None
     with pytest.raises(Invalid, match="name a node's data directory"):
         list(doctor(tmp_path / name))
     assert not (tmp_path / "empty" / "lock").exists()
+
+
+def test_a_state_store_is_checked_too(tmp_path):
+    with lsm.Store.open(tmp_path / "store") as store:
+        store.put_batch(pa.array([b"a", b"b"]), pa.array([b"1", b"2"]))
+    (found,) = doctor(tmp_path / "store")
+    assert (found.severity, found.message) == ("ok", "1 families, 0 runs")
+
+
+def test_a_damaged_state_store_is_told(tmp_path):
+    with lsm.Store.open(tmp_path / "store") as store:
+        store.put_batch(pa.array([b"a", b"b"]), pa.array([b"1", b"2"]))
+    manifest = tmp_path / "store" / "manifest"
+    damaged = bytearray(manifest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    manifest.write_bytes(damaged)
+    assert "error" in {found.severity for found in doctor(tmp_path / "store")}
+
+
+def test_a_state_store_in_use_is_left_alone(tmp_path):
+    with lsm.Store.open(tmp_path / "store"), pytest.raises(Conflict, match="in use"):
+        list(doctor(tmp_path / "store"))

@@ -14,10 +14,11 @@ from mainstem.log import Finding, check
 from mainstem.node.directory import Directory, acquire, is_locked, read_address
 
 _METADATA = "metadata.sqlite"
+_STORE_MANIFEST = "manifest"  # as docs/formats-lsm.md has it
 
 
 def doctor(path: str | os.PathLike[str]) -> Iterator[Finding]:
-    """Findings about the metadata store and every partition, as they are found.
+    """Findings about the metadata store and every partition, or a state store, as they come.
 
     Holds the directory's lock meanwhile, so that no node starts in it. Raises ``Invalid`` if
     there is no data directory, ``Conflict`` if a node is using it: its files change under us.
@@ -25,8 +26,13 @@ def doctor(path: str | os.PathLike[str]) -> Iterator[Finding]:
     directory = Path(path).expanduser().absolute()
     if not directory.is_dir():
         raise Invalid(f"{directory} is not a directory: name a node's data directory")
+    if (directory / _STORE_MANIFEST).exists():
+        yield from _state_store(directory)
+        return
     if not any((directory / name).exists() for name in (_METADATA, "topics", "lock")):
-        raise Invalid(f"{directory} holds no Mainstem data: name a node's data directory")
+        raise Invalid(
+            f"{directory} holds no Mainstem data: name a node's data directory or a state store"
+        )
     lock = _lock(directory)
     try:
         yield from _metadata(directory / _METADATA)
@@ -34,6 +40,15 @@ def doctor(path: str | os.PathLike[str]) -> Iterator[Finding]:
     finally:
         if lock is not None:
             os.close(lock.descriptor)  # not release(): a stale address is evidence, too
+
+
+def _state_store(directory: Path) -> Iterator[Finding]:
+    from mainstem.lsm import check as check_store
+
+    if is_locked(directory):
+        raise Conflict(f"{directory} is in use: close the store first")
+    for found in check_store(directory):
+        yield Finding(path=Path(found.path), severity=found.severity, message=found.message)
 
 
 def _lock(directory: Path) -> Directory | None:
