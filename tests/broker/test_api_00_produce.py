@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mainstem.kernels import read_batches
 from mainstem.testing import RawConnection, running_broker
 from mainstem.wire import Message, compress
 from reference.produce import batch, create, fetch, fetch_message, produce, produce_message
@@ -205,3 +206,11 @@ def test_records_that_cannot_be_read_have_no_place_in_a_compacted_topic(connecti
     for attributes, body in ((0, b"junk"), (0, b""), (1, b"junk"), (4, b"junk")):
         data = encode_around(batch_of([Record(b"a", b"k")], attributes=attributes), body)
         assert produce(connection, "compacted", data).error_code == 87
+
+
+def test_a_client_does_not_decide_whose_time_a_topic_keeps(connection, topic):
+    """Bit 3 of a batch sent to a CreateTime topic is cleared, as in Kafka."""
+    data = batch(b"a", b"b", attributes=8 | 64, base_timestamp=NOW, max_timestamp=NOW + 9)
+    assert produce(connection, topic, data).log_append_time_ms == -1
+    (stored,) = read_batches(fetch(connection, topic, 0).records)  # the CRC is right again
+    assert (stored.attributes, stored.base_timestamp, stored.max_timestamp) == (64, NOW, NOW + 9)

@@ -189,15 +189,34 @@ def stamp(uint8_t[::1] data not None, Py_ssize_t position, int64_t base_offset, 
 
 def stamp_append_time(uint8_t[::1] data not None, Py_ssize_t position, int64_t timestamp):
     """Set the LogAppendTime bit and the max timestamp, and compute the CRC-32C again."""
+    cdef int64_t size = _whole_size(data, position)
+    data[position + 22] |= 8
+    put_i64(&data[position + 35], timestamp)
+    _seal(data, position, size)
+
+
+def clear_append_time(uint8_t[::1] data not None, Py_ssize_t position):
+    """Take the LogAppendTime bit away and compute the CRC-32C again."""
+    cdef int64_t size = _whole_size(data, position)
+    data[position + 22] &= <uint8_t>~8
+    _seal(data, position, size)
+
+
+cdef int64_t _whole_size(uint8_t[::1] data, Py_ssize_t position) except -1:
+    """The size of the batch at ``position``, all of which is there."""
     if position < 0 or data.shape[0] - position < _HEADER:
         raise BatchError(f"no batch header at byte {position}", "size", position)
     cdef int64_t size = <int64_t>get_i32(&data[position + 8]) + _PREFIX
     if size < _HEADER or size > data.shape[0] - position:
-        raise BatchError(f"record batch at byte {position} has an impossible length", "size", position)
-    data[position + 22] |= 8
-    put_i64(&data[position + 35], timestamp)
+        raise BatchError(
+            f"record batch at byte {position} has an impossible length", "size", position)
+    return size
+
+
+cdef int _seal(uint8_t[::1] data, Py_ssize_t position, int64_t size) except -1:
     cdef uint32_t crc = _crc32c(memoryview(data)[position + 21:position + size])
     put_i32(&data[position + 17], <int32_t>crc)
+    return 0
 
 
 def first_without_key(const uint8_t[::1] records not None, int32_t count):

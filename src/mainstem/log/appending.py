@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mainstem.errors import Unavailable
-from mainstem.kernels import BatchHeader, stamp, stamp_append_time
+from mainstem.kernels import BatchHeader, clear_append_time, stamp, stamp_append_time
 from mainstem.log import checkpoints
 from mainstem.log.config import LogConfig
 from mainstem.log.durability import KAFKA_STORAGE_ERROR, Durability
@@ -61,8 +61,11 @@ class Appender:
             stamp(view, header.position, offset, epoch)
             if append_time >= 0:
                 stamp_append_time(view, header.position, append_time)
-            elif header.max_timestamp > largest:
-                largest = header.max_timestamp
+            else:
+                if header.log_append_time:
+                    # The topic says whose time it is; readers would take the largest for all.
+                    clear_append_time(view, header.position)
+                largest = max(largest, header.max_timestamp)
             offset += header.last_offset_delta + 1
         segment = self._segment_for(end - start, offset - 1, largest, now_ms, config)
         self._write(segment, view[start:end])
