@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +18,10 @@ from benchmarks import targets
 from benchmarks.machine import describe
 from benchmarks.rows import Context, Row
 
-NAMES = ["start", "produce", "fetch", "small", "durable", "latency"]
+if TYPE_CHECKING:
+    from benchmarks.client import PeerRow
+
+NAMES = ["start", "produce", "fetch", "small", "durable", "latency", "client"]
 
 
 def main() -> int:
@@ -30,6 +34,7 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 160)
     rows: list[Row] = []
+    peers: list[PeerRow] = []
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as name,
         console.status("starting") as status,
@@ -41,16 +46,27 @@ def main() -> int:
         if "start" in names:
             rows += import_module("benchmarks.start").run(context)
             names.remove("start")
+        if "client" in names:
+            clients = import_module("benchmarks.client")
+            peers = clients.run(context)
+            names.remove("client")
         if names:
             with targets.both(directory) as context.targets:
                 for each in names:
                     rows += import_module(f"benchmarks.{each}").run(context)
     if options.json:
-        print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1))
+        print(
+            json.dumps(
+                {"machine": machine, "rows": [asdict(row) for row in (*rows, *peers)]}, indent=1
+            )
+        )
     else:
         console.print(" · ".join(f"{key}: {value}" for key, value in machine.items()))
-        console.print(_table(rows))
-    return int(options.gate and any(row.passes is False for row in rows))
+        if rows:
+            console.print(_table(rows))
+        if peers:
+            console.print(clients.table(peers))
+    return int(options.gate and any(row.passes is False for row in (*rows, *peers)))
 
 
 def _number(value: float | None) -> str:

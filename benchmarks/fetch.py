@@ -9,7 +9,8 @@ the same requests with os.sendfile from the very file that Mainstem serves.
 Traps: the same bytes can be twice as slow to read from other pages of memory (it depends on how
 the host backs them), so the bare loop serves our segment file, not a copy; Apache Kafka has to
 read its own. Everything is in the page cache: this is the cost of finding and sending, not of
-disks. The receiver copies every byte, which bounds all three alike.
+disks. The receiver copies every byte, which bounds all three alike. Send buffers decide whether
+those bytes are still in the processor's cache; other load on the machine empties them: run alone.
 """
 
 from __future__ import annotations

@@ -1,0 +1,236 @@
+"""The client beside confluent-kafka, aiokafka and kafka-python, all against the same Mainstem.
+
+GATES: append >= 10 x confluent-kafka's ``produce()``, read to Arrow >= 10 x its ``consume()``
+(raw records, no codec), one-record round trip no slower than aiokafka's. The rest is information.
+
+Every client is a process of its own. Rounds of all are interleaved and the ratio is the median of
+each round's. acks=all and idempotence for all that have it; batches of 1 MB; rows without keys.
+
+Traps: figures are per second, with fewer rows for the slower clients; the broker shares the
+machine's cores with the client, and syncs what is appended to its disk, so with few cores a fast
+client measures broker and disk. Peers hold one object per row before the clock starts, we a
+table; what confluent-kafka's ``consume()`` returns is not even looked at for raw records.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from interop.cluster import start_mainstem
+from interop.kafka import die_with_parent
+from rich.table import Table
+
+from benchmarks.rows import Context, median, percentile
+
+PEERS = ["confluent-kafka", "aiokafka", "kafka-python"]
+#: Rows at a time: about half a second each on two cores.
+ROWS = {"mainstem": 2_000_000, "confluent-kafka": 200_000, "aiokafka": 30_000}
+FEWEST = 20_000
+CASES = list(itertools.product((100, 1000), (1, 12), (False, True), (None, "zstd")))
+BAR = 10
+PATIENCE = 90.0  # seconds
+
+
+@dataclass
+class PeerRow:
+    """One figure of ours and of each peer; ``peak`` is our process's most memory, in MB."""
+
+    what: str
+    unit: str
+    mainstem: float
+    peers: dict[str, float]
+    ratio: float
+    bar: str = ""
+    passes: bool | None = None
+    peak: float | None = None
+    peaks: dict[str, float] = field(default_factory=dict)
+
+
+class Worker:
+    """A client's process. ``ask`` gives it a task and waits."""
+
+    def __init__(self, name: str, address: str) -> None:
+        command = [sys.executable, "-m", "benchmarks.client_worker", name, address]
+        self.name = name
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 # one call, no locks
+        )
+        self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
+        line = self._process.stdout.readline() if ready else ""
+        if not line:
+            self._process.kill()
+            raise RuntimeError(f"{self.name} gave no answer: {self._process.wait()}")
+        return json.loads(line)
+
+    def ask(self, do: str, **task: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(task | {"do": do}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
+
+
+@dataclass
+class Bench:
+    """A running broker, the clients, and a way to make topics."""
+
+    context: Context
+    stem: Any
+    workers: dict[str, Worker]
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @contextmanager
+    def topic(self, partitions: int) -> Iterator[str]:
+        name = f"client-{next(self.numbers)}"
+        self.stem.create_topic(name, partitions)
+        try:
+            yield name
+        finally:
+            self.stem.delete_topic(name)
+
+
+def run(context: Context) -> list[PeerRow]:
+    import mainstem as ms
+
+    with ExitStack() as stack:
+        broker = start_mainstem(context.directory / "client")
+        stack.callback(broker.stop)
+        stem = stack.enter_context(ms.connect(broker.address))
+        workers = {}
+        for name in ["mainstem", *PEERS]:
+            workers[name] = Worker(name, broker.address)
+            stack.callback(workers[name].close)
+        bench = Bench(context, stem, workers)
+        rows: list[PeerRow] = []
+        for size, partitions, as_json, codec in CASES:
+            # Quick: the gates, and one of each kind.
+            if context.quick and not (
+                (partitions, as_json, codec) == (1, False, None)
+                or (size, partitions) == (100, 12)
+                and as_json == bool(codec)
+            ):
+                continue
+            rows += _case(bench, size, partitions, as_json, codec)
+        return rows + _round_trip(bench)
+
+
+def _case(
+    bench: Bench, size: int, partitions: int, as_json: bool, codec: str | None
+) -> list[PeerRow]:
+    label = f"{size} B, {partitions} part., {'JSON' if as_json else 'raw'}, {codec or 'none'}"
+    bench.context.progress(f"client: {label}")
+    everyone = partitions == 1 and not codec  # the slow peers: information, once
+    found: dict[str, dict[str, list[Any]]] = {"append": {}, "consume": {}}
+    for _ in range(bench.context.pick(3, 2)):
+        for name in ["mainstem", *(PEERS if everyone else PEERS[:1])]:
+            scale = 4 if size == 1000 else 1
+            rows = max(FEWEST, ROWS.get(name, 0) // scale)
+            task = {"size": size, "partitions": partitions, "json": as_json, "codec": codec}
+            if name == "mainstem" and as_json:
+                task["rows"] = rows = rows // 4
+            if name in PEERS[1:] and found["append"].get(name):
+                continue
+            with bench.topic(partitions) as topic:
+                for do in ("append", "consume"):
+                    answer = bench.workers[name].ask(do, topic=topic, **task | {"rows": rows})
+                    assert answer["rows"] == rows, (name, do, answer)
+                    found[do].setdefault(name, []).append(answer)
+    plain = not as_json and codec is None
+    return [_row(f"{do} {label}", found[do], plain) for do in found]
+
+
+def _row(what: str, found: dict[str, list[Any]], gated: bool) -> PeerRow:
+    rates = {
+        name: [each["rows"] / each["seconds"] for each in runs] for name, runs in found.items()
+    }
+    pairs = zip(rates["mainstem"], rates["confluent-kafka"], strict=True)
+    ratio = median([ours / theirs for ours, theirs in pairs])
+    peaks = {name: max(each["peak"] for each in runs) for name, runs in found.items()}
+    return PeerRow(
+        what,
+        "records/s",
+        median(rates["mainstem"]),
+        {name: median(rates[name]) for name in PEERS if name in rates},
+        ratio,
+        f">= {BAR} x confluent-kafka" if gated else "",
+        ratio >= BAR if gated else None,
+        peaks.pop("mainstem"),
+        peaks,
+    )
+
+
+def _round_trip(bench: Bench) -> list[PeerRow]:
+    times: dict[str, list[Any]] = {"mainstem": [], "aiokafka": []}
+    for turn in range(bench.context.pick(5, 3)):
+        bench.context.progress(f"client: one record, round {turn}")
+        for name, runs in times.items():
+            with bench.topic(1) as topic:
+                count = bench.context.pick(1000, 400)
+                runs.append(bench.workers[name].ask("round_trip", topic=topic, rows=count))
+    rows = []
+    for index, what in enumerate(("one record, acknowledged", "one record, there and back")):
+        for share, word in ((0.5, "p50"), (0.99, "p99")):
+            figures = {
+                name: [percentile([time[index] * 1e3 for time in run], share) for run in runs[1:]]
+                for name, runs in times.items()
+            }
+            pairs = zip(figures["mainstem"], figures["aiokafka"], strict=True)
+            ratio = median([theirs / ours for ours, theirs in pairs])
+            gated = index == 1 and word == "p50"
+            rows.append(
+                PeerRow(
+                    f"{what}, {word}",
+                    "ms",
+                    median(figures["mainstem"]),
+                    {"aiokafka": median(figures["aiokafka"])},
+                    ratio,
+                    "no slower than aiokafka" if gated else "",
+                    ratio >= 1 if gated else None,
+                )
+            )
+    return rows
+
+
+def table(rows: list[PeerRow]) -> Table:
+    """For people. Peak memory is in MB, ours and confluent-kafka's."""
+    shown = Table(title="The client beside its peers (x: how many times better we are)")
+    shown.add_column("what")
+    for column in ("unit", "Mainstem", *PEERS, "x", "peak MB", "confluent's"):
+        shown.add_column(column, justify="right")
+    shown.add_column("bar")
+    shown.add_column("")
+    for row in rows:
+        theirs = [row.peers.get(name) for name in PEERS]
+        peaks = [row.peak, row.peaks.get(PEERS[0])]
+        numbers = [_number(each) for each in (row.mainstem, *theirs, row.ratio, *peaks)]
+        mark = {True: "[green]pass[/]", False: "[red]miss[/]", None: ""}[row.passes]
+        shown.add_row(row.what, row.unit, *numbers, row.bar or "information", mark)
+    return shown
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
