@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lsm_life import FAMILIES, Script, commit, contents, open_small
 
-from mainstem.errors import MainstemError
+from mainstem.errors import Corrupt, MainstemError
 from mainstem.lsm import Store, check
 from mainstem.testing.filesystem import CrashFileSystem, PowerCut
 
@@ -123,6 +123,49 @@ def test_an_external_log_is_replayed_from_the_position() -> None:
             commit(store, step)
         assert contents(store) == script.made[-1].after, f"call {call}"
         store.close()
+
+
+def segments(filesystem: CrashFileSystem, script: Script) -> list[str]:
+    """Live without any background work, then die: the log has several segments."""
+    store = open_small(filesystem, sync="batch")
+    for step in script.made:
+        commit(store, step)
+    filesystem.restart()
+    names = [name for name in filesystem.listdir("store") if name.endswith(".log")]
+    assert len(names) >= 3
+    return names
+
+
+def test_a_log_that_lost_its_middle_is_refused() -> None:
+    script = Script(seed=11, steps=120)
+    filesystem = CrashFileSystem()
+    first, middle, *_ = segments(filesystem, script)
+    for name in (first, middle):
+        file = filesystem.open(f"store/{name}")
+        whole = file.pread(0, file.size())
+        file.truncate(len(whole) - 8)
+        with pytest.raises(Corrupt, match="commits that were promised are lost"):
+            open_small(filesystem)
+        assert any(each.severity == "error" for each in check("store", filesystem=filesystem))
+        file.truncate(0)
+        file.pwrite(whole, 0)
+    filesystem.unlink(f"store/{first}")
+    with pytest.raises(Corrupt, match="it begins at commit"):
+        open_small(filesystem)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_killed_process_left_unsynced_is_synced_before_more_is_promised(seed: int) -> None:
+    script = Script(seed=12, steps=20)
+    filesystem = CrashFileSystem()
+    store = open_small(filesystem, sync="none")
+    for step in script.made[:10]:
+        commit(store, step)
+    filesystem.restart()
+    store = open_small(filesystem, sync="batch")
+    for step in script.made[10:]:
+        commit(store, step)
+    recovered(filesystem.crash(seed), script, len(script.made), seed)
 
 
 def test_a_killed_process_loses_nothing_that_reached_the_system() -> None:

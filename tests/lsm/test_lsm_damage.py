@@ -59,7 +59,8 @@ def flip_everywhere(pristine: Path, scratch: Path, stride: int) -> None:
     assert len(list(files(pristine))) >= 7
     for file in files(pristine):
         data = file.read_bytes()
-        for at, bit in positions(data, stride, len(data)):
+        small = file.suffix != ".run"
+        for at, bit in positions(data, stride // 8 if small else stride, len(data)):
             wrong = bytearray(data)
             wrong[at] ^= bit
             who = noticed(pristine, scratch, file.name, bytes(wrong))

@@ -351,6 +351,16 @@ def test_deleted_runs_go_without_being_read() -> None:
     assert after.families[0].disk_rows == 1000
 
 
+def test_deletes_of_nothing_go_at_the_bottom() -> None:
+    store = memory_store(family_options=FamilyOptions(fan_in=2))
+    store.put_batch([b"a%03d" % n for n in range(100)], [b"v"] * 100)
+    store.flush()
+    store.delete_batch([b"b%03d" % n for n in range(100)])
+    store.flush()
+    stats = store.stats().families[0]
+    assert (stats.disk_rows, stats.deletes) == (100, 0)
+
+
 def test_sequential_runs_are_moved_not_rewritten() -> None:
     store = memory_store()
     for part in range(20):

@@ -184,16 +184,34 @@ def _check_log(filesystem: FileSystem, directory: str, manifest: Manifest) -> It
             yield Finding(path, "error", str(error))
             return
         if reader.torn:
-            promised = reader.promised()
-            if end is not None and end[0] == segment:
-                promised = max(promised, end[1])
-            lost = promised > reader.good
-            message = f"it is bad from byte {reader.good}" + (
-                f", and {promised} were on disk" if lost else ": torn by a crash, it will be cut"
-            )
-            more = " and more follows" if segments[at + 1 :] and not lost else ""
-            yield Finding(path, "error" if lost else "warning", message + more)
+            yield _torn(filesystem, directory, manifest, reader, segment, segments[at + 1 :])
             return
+
+
+def _torn(
+    filesystem: FileSystem,
+    directory: str,
+    manifest: Manifest,
+    reader: SegmentReader,
+    segment: int,
+    later: list[int],
+) -> Finding:
+    """Whether what is bad in a segment was lost, or never promised: as recovery decides it."""
+    promised = reader.promised()
+    end = manifest.log_end
+    if end is not None and end[0] >= segment:
+        promised = max(promised, end[1] if end[0] == segment else len(reader.data) + 1)
+    for number in later:
+        path = f"{directory}/{segment_name(number)}"
+        file = filesystem.open(path)
+        following = SegmentReader(file.pread(0, file.size()), path, manifest.store, number)
+        first = next(iter(following), None)
+        if first is not None and first.synced:
+            promised = max(promised, len(reader.data) + 1)
+    message = f"it is bad from byte {reader.good}"
+    if promised > reader.good:
+        return Finding(Path(reader.path), "error", f"{message}, and more was on disk: lost commits")
+    return Finding(Path(reader.path), "warning", f"{message}: torn by a crash, it will be cut")
 
 
 def _check_commit(reader: SegmentReader, start: int, operations: int) -> None:
