@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.client import Acl, Appended, Json, Raw, Sasl, Tls, Written
+    from mainstem.client import Acl, Appended, Avro, Json, Raw, Registry, Sasl, Tls, Written
     from mainstem.errors import (
         Closed,
         Conflict,
@@ -46,6 +46,7 @@ __all__ = [
     "AsyncTopic",
     "AsyncTransaction",
     "AsyncTransactions",
+    "Avro",
     "Closed",
     "Conflict",
     "Consumer",
@@ -55,6 +56,7 @@ __all__ = [
     "Json",
     "MainstemError",
     "Raw",
+    "Registry",
     "Sasl",
     "Stem",
     "Tls",
@@ -70,7 +72,9 @@ __all__ = [
     "open",
 ]
 _HOMES = {
-    "mainstem.client": ("Acl", "Appended", "Json", "Raw", "Sasl", "Tls", "Written"),
+    "mainstem.client": (
+        "Acl", "Appended", "Avro", "Json", "Raw", "Registry", "Sasl", "Tls", "Written",
+    ),
     "mainstem.errors": (
         "Closed", "Conflict", "Corrupt", "Denied", "Invalid", "MainstemError", "Unavailable",
     ),

@@ -16,6 +16,8 @@ from mainstem.client.access import (
 )
 from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
 from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Written
+from mainstem.client.avro_format import Avro
+from mainstem.client.avro_resolve import can_read as avro_can_read
 from mainstem.client.cluster import ClientConfig, Cluster, parse_addresses
 from mainstem.client.columns import unknown_column
 from mainstem.client.connection import Connection
@@ -29,7 +31,7 @@ from mainstem.client.consumer import (
     check_isolation,
 )
 from mainstem.client.fetcher import Fetcher, Position
-from mainstem.client.formats import Format, Raw
+from mainstem.client.formats import Format, Raw, Side
 from mainstem.client.groups import (
     GroupDescription,
     GroupListing,
@@ -42,17 +44,19 @@ from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.producer import Producer
 from mainstem.client.reader import Reader
+from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 from mainstem.client.transactions import TransactionalClient
 
 __all__ = [
     "Access",
-    "Acl",
     "Acks",
+    "Acl",
     "Admin",
     "AppendOptions",
     "Appended",
     "Appender",
+    "Avro",
     "Change",
     "ClientConfig",
     "Cluster",
@@ -80,16 +84,21 @@ __all__ = [
     "Quota",
     "Raw",
     "Reader",
+    "Reference",
+    "RegisteredSchema",
+    "Registry",
     "Sasl",
     "ScramMechanism",
     "Setting",
+    "Side",
     "Tls",
     "TokenCallback",
-    "User",
     "TopicDescription",
     "TopicPartition",
     "TransactionalClient",
+    "User",
     "Written",
+    "avro_can_read",
     "bounds",
     "check_isolation",
     "error_for",

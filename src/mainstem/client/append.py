@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -89,6 +89,9 @@ class Appender:
         On an error nothing is taken back: the message says how many rows were
         acknowledged, and the error of the first batch that failed is raised.
         """
+        bind = getattr(options.format, "bind", None)
+        if bind is not None:  # its schema's name needs the topic's
+            options = replace(options, format=bind(self._topic))
         sent = _Sent()
         source = slices(data)
         try:
@@ -109,7 +112,8 @@ class Appender:
         deadline = self._cluster.deadline()
         partitions = len((await self._cluster.topic(self._topic, deadline)).partitions)
         small = batch.num_rows <= _SMALL_ROWS
-        run = _at_once if small else _off_loop
+        # A format that may ask a schema registry must not do so on the loop.
+        run = _at_once if small and getattr(options.format, "quick", True) else _off_loop
         columns = await run(
             lambda: record_columns(
                 batch,

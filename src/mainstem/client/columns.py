@@ -18,7 +18,7 @@ TIMESTAMP: Final = "_timestamp"
 HEADERS: Final = "_headers"
 PARTITION: Final = "_partition"
 #: Where a record is says nothing about where its copy goes.
-_IGNORED: Final = frozenset({"_topic", "_offset"})
+_IGNORED: Final = frozenset({"_topic", "_offset", "_error"})
 BOOKKEEPING: Final = frozenset({KEY, TIMESTAMP, HEADERS, PARTITION}) | _IGNORED
 _SLICE_BYTES: Final = 8 << 20
 _SLICE_ROWS: Final = 128 * 1024

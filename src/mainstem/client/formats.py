@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from mainstem.errors import Invalid
+
+#: Takes the records a format set aside, as a ``pa.RecordBatch`` that can be appended raw: the
+#: usual columns but ``_partition``, the reason in ``_error`` and in a header.
+Side = Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rows of a batch to be set aside, in order, and why."""
+
+    rows: list[int]
+    reasons: list[str]
+    side: Side
+
+
+class Payload(dict[str, Any]):
+    """Payload columns of all rows, and which rows are to leave the batch for a side output."""
+
+    rejected: Rejected | None = None
+
 
 #: Turns ``value`` (binary) into payload columns; ``where(row)`` names a row in an error.
 Decode = Callable[[Any, Callable[[int], str]], dict[str, Any]]

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mainstem.client.fetcher import Fetched, Fetcher
 from mainstem.client.formats import Decode, Format
+from mainstem.client.side_output import set_aside
 from mainstem.errors import Corrupt, MainstemError
 from mainstem.wire import decode_batches
 
@@ -105,11 +106,16 @@ def assemble(pieces: list[Piece], decode_payload: Decode) -> Any:
     columns = {"_topic": origin, "_partition": partitions}
     columns |= {name: records.column(name) for name in _HEAD}
     try:
-        columns |= decode_payload(records.column("value"), where)
+        payload = decode_payload(records.column("value"), where)
     except Corrupt as error:
         advice = "read it with format=Raw(), or start behind it"
         raise Corrupt(f"{error}: {advice}", code=error.code) from error
-    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+    columns |= payload
+    batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+    rejected = getattr(payload, "rejected", None)
+    if rejected is not None:
+        return set_aside(batch, records.column("value"), rejected, where)
+    return batch
 
 
 def _origins(pieces: list[Piece]) -> tuple[Any, Any]:

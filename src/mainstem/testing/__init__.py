@@ -13,16 +13,27 @@ if TYPE_CHECKING:
     from mainstem.testing.clock import VirtualClock
     from mainstem.testing.filesystem import CrashFileSystem
     from mainstem.testing.raw import RawConnection
+    from mainstem.testing.registry import RunningRegistry, running_registry
 
 _LAZY = {
     "CrashFileSystem": "filesystem",
     "RawConnection": "raw",
     "RunningBroker": "broker",
+    "RunningRegistry": "registry",
     "VirtualClock": "clock",
     "running_broker": "broker",
+    "running_registry": "registry",
 }
 
-__all__ = ["CrashFileSystem", "RawConnection", "RunningBroker", "VirtualClock", "running_broker"]
+__all__ = [
+    "CrashFileSystem",
+    "RawConnection",
+    "RunningBroker",
+    "RunningRegistry",
+    "VirtualClock",
+    "running_broker",
+    "running_registry",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,43 @@
+"""Records that a format could not read, handed to the user beside the good ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mainstem.client.formats import Rejected
+
+#: The headers that tell where a rejected record came from and what was wrong with it.
+ERROR_HEADER: Final = "mainstem.error"
+
+
+def set_aside(batch: Any, values: Any, rejected: Rejected, where: Callable[[int], str]) -> Any:
+    """``batch`` without the rejected rows; those go to their side output first, as raw records.
+
+    What the side output raises ends the reading.
+    """
+    rows = pa.array(rejected.rows, pa.int64())
+    reasons = [
+        f"{where(row)}: {reason}"
+        for row, reason in zip(rejected.rows, rejected.reasons, strict=True)
+    ]
+    names = ("_topic", "_offset", "_timestamp", "_key", "_headers")
+    columns = {name: batch.column(name).take(rows) for name in names}
+    columns["_headers"] = _with_reason(columns["_headers"], reasons)
+    columns["value"] = values.take(rows)
+    columns["_error"] = pa.array(reasons, pa.string())
+    rejected.side(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
+    numbers = pc.indices_nonzero(pa.repeat(True, batch.num_rows)).cast(pa.int64())
+    return batch.filter(pc.invert(pc.is_in(numbers, rows)))
+
+
+def _with_reason(headers: Any, reasons: list[str]) -> Any:
+    """Few rows, so a Python list each is cheap enough."""
+    new = [
+        [*(found or ()), {"key": ERROR_HEADER, "value": reason.encode()}]
+        for found, reason in zip(headers.to_pylist(), reasons, strict=True)
+    ]
+    return pa.array(new, headers.type)
