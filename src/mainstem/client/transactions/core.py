@@ -52,6 +52,11 @@ class TransactionalClient:
         self._producer.adopt(self._coordinator.identity, version2=self._coordinator.version2)
 
     @property
+    def version(self) -> int:
+        """The cluster's ``transaction.version``: 1, or 2 (KIP-890)."""
+        return 2 if self._coordinator.version2 else 1
+
+    @property
     def state(self) -> _State:
         """``"idle"``, ``"open"``, ``"failed"`` (abort it), ``"unknown"`` (end it again: no answer
         came) or ``"fenced"``."""
@@ -82,7 +87,7 @@ class TransactionalClient:
         try:
             return await work
         except BaseException as error:
-            self._failed(error)
+            await self._failed(error)
             if isinstance(error, MainstemError) and error.code in _FENCED:
                 raise fenced(self.id, error.code) from error
             raise
@@ -111,7 +116,7 @@ class TransactionalClient:
                 self._groups.add(group)
             await self._coordinator.commit_offsets(group, identity, wanted)
         except BaseException as error:
-            self._failed(error)
+            await self._failed(error)
             raise
 
     async def commit(self) -> None:
@@ -151,9 +156,7 @@ class TransactionalClient:
         try:
             await self._end(commit=False)
         finally:
-            for consumer in self._consumers:
-                with suppress(MainstemError):
-                    await consumer.rewind()
+            await self._rewind()
         self._reset()
 
     async def close(self) -> None:
@@ -184,9 +187,12 @@ class TransactionalClient:
             raise
         except BaseException as error:
             nothing_there = isinstance(error, Invalid) and error.code == _INVALID_STATE
+            if nothing_there and commit:  # aborted behind our back: the epoch is over, too
+                error = fenced(self.id, _INVALID_STATE)
+                self._state = "fenced"
             if commit or not nothing_there:  # the first request may have failed on its way
-                self._failed(error)
-                raise
+                await self._failed(error)
+                raise error from None
         if coordinator.identity != self._producer.identity:
             self._producer.adopt(coordinator.identity, version2=coordinator.version2)
 
@@ -210,9 +216,19 @@ class TransactionalClient:
                     await self._coordinator.add_partition(topic, partition)
                     self._partitions[where] = None
 
-    def _failed(self, error: BaseException) -> None:
+    async def _failed(self, error: BaseException) -> None:
         code = error.code if isinstance(error, MainstemError) else None
-        self._state = "fenced" if code in _FENCED else "failed"
+        if code in _FENCED or self._state == "fenced":
+            self._state = "fenced"
+            await self._rewind()  # nobody can abort it any more
+        else:
+            self._state = "failed"
+
+    async def _rewind(self) -> None:
+        consumers, self._consumers = list(self._consumers), {}
+        for consumer in consumers:
+            with suppress(MainstemError):
+                await consumer.rewind()
 
     def _not_fenced(self) -> None:
         if self._state == "fenced":
