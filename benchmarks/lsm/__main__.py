@@ -159,7 +159,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, action="append", help="batch size; repeatable")
-    parser.add_argument("--engine", action="append", help="this engine only; repeatable")
+    parser.add_argument("--engine", action="append", help="this engine, or native; repeatable")
     parser.add_argument("--cold", action="store_true", help="data four times the cache")
     parser.add_argument("--overwrite", type=float, metavar="SECONDS", help="only this, so long")
     parser.add_argument("--json", action="store_true")
@@ -185,15 +185,17 @@ def main() -> int:
         cache = rows * 116 // 4 if options.cold else CACHE
         figures: Figures = defaultdict(lambda: defaultdict(list))
         kinds = available(options.engine)
+        wanted = not options.engine or "native" in options.engine
+        with_native = native.installed() and wanted
         names = [kind.name for kind in kinds]
         for batch in options.batch or [1, 16, 256, 4096, 65536]:
             for at in range(options.rounds):
                 for kind in kinds:
                     console.print(f"batch {batch}, round {at + 1}: {kind.name}", style="dim")
                     one_engine(kind, place, data, batch, figures, cache)
-                if native.installed() and not options.engine:
+                if with_native:
                     one_native(place / "native", rows, batch, figures, cache)
-        if native.installed() and not options.engine:
+        if with_native:
             names.append("RocksDB native")
     title = f"thousand rows a second, {rows:,} rows, cache {cache >> 20} MiB"
     if options.json:

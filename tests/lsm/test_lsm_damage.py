@@ -105,6 +105,18 @@ def test_a_missing_file_is_noticed(pristine: Path, tmp_path: Path) -> None:
             read_all(path)
 
 
+def test_runs_without_a_manifest_are_not_taken_for_a_new_store(
+    pristine: Path, tmp_path: Path
+) -> None:
+    path = damaged(pristine, tmp_path / "scratch", "manifest", b"")
+    for name in ("manifest", *(each.name for each in path.glob("*.log"))):
+        (path / name).unlink()
+    runs = sorted(path.glob("*.run"))
+    with pytest.raises(Corrupt, match="but no manifest"):
+        read_all(path)
+    assert sorted(path.glob("*.run")) == runs
+
+
 def test_runs_put_in_each_others_place_are_noticed(pristine: Path, tmp_path: Path) -> None:
     runs = [file for file in files(pristine) if file.suffix == ".run"]
     path = damaged(pristine, tmp_path / "scratch", runs[0].name, runs[1].read_bytes())

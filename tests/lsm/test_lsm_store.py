@@ -433,6 +433,23 @@ def test_readers_and_a_writer_do_not_disturb_each_other(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_sync_that_ends_after_a_seal_hides_nothing() -> None:
+    """Who syncs for a group publishes what it captured; a seal may have shown more meanwhile."""
+    store = Store.open("store", filesystem=CrashFileSystem(), background="manual", sync="none")
+    store.put(b"a", b"1")
+    with store.state.write_lock:
+        captured = store.state.capture()
+    store.put(b"b", b"2")
+    store.state.publish(captured)
+    assert list(store) == [b"a", b"b"]
+    with store.state.write_lock:
+        captured = store.state.capture()
+        store.state.seal()
+    store.put(b"c", b"3")
+    store.state.publish(captured)
+    assert list(store) == [b"a", b"b", b"c"]
+
+
 def test_many_writers_share_syncs(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "s", sync="group")
 
