@@ -128,8 +128,7 @@ def run(context: Context) -> list[PeerRow]:
             # Quick: the gates, and one of each kind.
             if context.quick and not (
                 (partitions, as_json, codec) == (1, False, None)
-                or (size, partitions) == (100, 12)
-                and as_json == bool(codec)
+                or ((size, partitions) == (100, 12) and as_json == bool(codec))
             ):
                 continue
             rows += _case(bench, size, partitions, as_json, codec)

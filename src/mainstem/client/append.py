@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, slices
 from mainstem.client.formats import Format, Raw
@@ -94,9 +96,10 @@ class Appender:
             options = replace(options, format=bind(self._topic))
         sent = _Sent()
         source = slices(data)
+        run = _at_once if _is_small(data) else _off_loop
         try:
             while sent.failure is None:
-                batch = await _off_loop(lambda: next(source, None))
+                batch = await run(lambda: next(source, None))
                 if batch is None:
                     break
                 await self._send(batch, options, sent)
@@ -144,6 +147,11 @@ class Appender:
                 now_ms=self._clock.now_ms(),
             )
         )
+
+
+def _is_small(data: Any) -> bool:
+    """Whether all rows are here and few: then a thread costs more than it saves."""
+    return isinstance(data, list | tuple | pa.RecordBatch) and len(data) <= _SMALL_ROWS
 
 
 async def _off_loop(work: Callable[[], Any]) -> Any:

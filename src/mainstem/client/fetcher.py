@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mainstem.client.cluster import Cluster
+from mainstem.client.fetch_request import TopicOffsets, fetch_body
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
 from mainstem.client.retry import Deadline
 from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
@@ -192,32 +193,56 @@ class Fetcher:
             self._take_in(wanted, answer)
 
     async def _ask(self, node: int, wanted: list[Position]) -> Message:
-        topics: dict[str, Message] = {}
+        topics: dict[str, TopicOffsets] = {}
         for position in wanted:
             known = self._cluster.metadata.topics.get(position.topic)
             topic = topics.setdefault(
-                position.topic,
-                Message(topic=position.topic, topic_id=known.id if known else None, partitions=[]),
+                position.topic, (position.topic, known.id if known else None, [])
             )
-            topic.partitions.append(
-                Message(
-                    partition=position.partition,
-                    fetch_offset=position.offset,
-                    partition_max_bytes=min(_PARTITION_BYTES, self._bytes),
-                    replica_directory_id=None,
-                )
-            )
-        message = Message(
+            topic[2].append((position.partition, position.offset))
+        connection = await self._cluster.connection(node, lane=self)
+        timeout = self._cluster.config.request_timeout
+        version = connection.version(FETCH)
+        body = fetch_body(
+            version,
+            topics.values(),
+            max_wait_ms=_WAIT_MS,
+            max_bytes=self._bytes,
+            partition_bytes=min(_PARTITION_BYTES, self._bytes),
+            committed=self._committed,
+        )
+        if body is None:
+            return await connection.call(FETCH, self._message(topics), timeout=timeout)
+        answer = await connection.finish(connection.start(FETCH, version, [body]), FETCH, timeout)
+        assert answer is not None
+        return answer.decode()
+
+    def _message(self, topics: dict[str, TopicOffsets]) -> Message:
+        """The request for an old broker."""
+        size = min(_PARTITION_BYTES, self._bytes)
+        return Message(
             max_wait_ms=_WAIT_MS,
             min_bytes=1,
             max_bytes=self._bytes,
             isolation_level=int(self._committed),
-            topics=list(topics.values()),
+            topics=[
+                Message(
+                    topic=name,
+                    topic_id=topic_id,
+                    partitions=[
+                        Message(
+                            partition=index,
+                            fetch_offset=offset,
+                            partition_max_bytes=size,
+                            replica_directory_id=None,
+                        )
+                        for index, offset in partitions
+                    ],
+                )
+                for name, topic_id, partitions in topics.values()
+            ],
             forgotten_topics_data=[],
         )
-        connection = await self._cluster.connection(node, lane=self)
-        timeout = self._cluster.config.request_timeout
-        return await connection.call(FETCH, message, timeout=timeout)
 
     def _take_in(self, wanted: list[Position], answer: Message) -> None:
         if answer.error_code:

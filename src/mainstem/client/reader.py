@@ -17,6 +17,7 @@ from mainstem.wire import decode_batches
 
 _AHEAD = 2
 _MERGE_BYTES = 64 << 20
+_SMALL_BYTES = 16 << 10  # a thread would take longer to wake up than this to decode
 _TOPIC: Final = pa.dictionary(pa.int32(), pa.string())
 _HEAD: Final = ("_offset", "_timestamp", "_key", "_headers")
 
@@ -147,6 +148,8 @@ class Reader:
     ) -> None:
         self._fetcher = fetcher
         self._decode = payload.decoder()
+        # A format that may ask a schema registry must not do so on the loop.
+        self._quick = getattr(payload, "quick", True)
         self._batch_rows = batch_rows
         self._max_wait = max_wait
         self._ready: asyncio.Queue[Any] = asyncio.Queue(_AHEAD)
@@ -198,7 +201,9 @@ class Reader:
                 while ready:
                     part, ready = cut(ready, self._batch_rows)
                     work = partial(assemble, part, self._decode)
-                    await self._ready.put((await loop.run_in_executor(None, work), places(part)))
+                    small = self._quick and sum(p.records.nbytes for p in part) <= _SMALL_BYTES
+                    batch = work() if small else await loop.run_in_executor(None, work)
+                    await self._ready.put((batch, places(part)))
             await self._ready.put(None)
         except asyncio.CancelledError:
             raise
@@ -221,7 +226,10 @@ class Reader:
                 self._ended = chunk is None
             if chunk is None:
                 return False
-            found = await loop.run_in_executor(None, decode, chunk)
+            if len(chunk.data) <= _SMALL_BYTES:
+                found = decode(chunk)
+            else:
+                found = await loop.run_in_executor(None, decode, chunk)
             pieces += found
             rows += sum(piece.records.num_rows for piece in found)
             size += sum(piece.records.nbytes for piece in found)

@@ -16,6 +16,7 @@ BYTES_CODE: int
 UUID_CODE: int
 ERROR_CODE: int
 STRUCT_CODE: int
+VIEW_CODE: int
 
 class Field:
     name: str

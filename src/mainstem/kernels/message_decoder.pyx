@@ -16,7 +16,7 @@ from mainstem.kernels.produce import MessageError
 
 INT8_CODE, INT16_CODE, INT32_CODE, INT64_CODE, UINT16_CODE, UINT32_CODE = 0, 1, 2, 3, 4, 5
 FLOAT64_CODE, BOOL_CODE, STRING_CODE, BYTES_CODE, UUID_CODE = 6, 7, 8, 9, 10
-ERROR_CODE, STRUCT_CODE = 11, 12
+ERROR_CODE, STRUCT_CODE, VIEW_CODE = 11, 12, 13
 
 cdef enum:
     _INT8 = 0
@@ -32,6 +32,7 @@ cdef enum:
     _UUID = 10
     _ERROR = 11
     _STRUCT = 12
+    _VIEW = 13
 
 cdef bytes _ZERO_UUID = bytes(16)
 
@@ -84,6 +85,7 @@ cdef class Program:
         cdef _Reader reader = _Reader.__new__(_Reader)
         if start < 0 or end > view.shape[0] or start > end:
             raise MessageError(f"range {start}..{end} is outside a buffer of {view.shape[0]} bytes")
+        reader.source = data
         reader.data = &view[0] if view.shape[0] else NULL
         reader.position = start
         reader.end = end
@@ -93,6 +95,7 @@ cdef class Program:
 
 
 cdef class _Reader:
+    cdef object source
     cdef const uint8_t* data
     cdef Py_ssize_t position
     cdef Py_ssize_t end
@@ -205,6 +208,13 @@ cdef class _Reader:
             if size < 0:
                 return None
             return PyBytes_FromStringAndSize(<const char*>self.take(size), size) if size else b""
+        if code == _VIEW:  # large: shares the answer's memory instead of a copy
+            size = self.length(flexible, False, nullable, field.name)
+            if size < 0:
+                return None
+            if size:
+                self.take(size)
+            return memoryview(self.source)[self.position - size:self.position]
         if code == _INT32:
             return get_i32(self.take(4))
         if code == _INT64:

@@ -43,6 +43,7 @@ _CODES = {
     "timedelta_i64": (kernel.INT64_CODE, 8),
     "datetime_i64": (kernel.INT64_CODE, 8),
 }
+_FETCH = ".fetch."  # in the names of its modules: its records may be many megabytes
 _ERRORS: dict[int, Any] = {int(code): code for code in schema.ErrorCode}
 
 
@@ -63,7 +64,7 @@ def _compile(entity_class: Any, newest_class: Any) -> tuple[kernel.Program, int]
         name: field for name, field in newer.items() if name not in own
     }
     for name, field in own.items():
-        compiled, size = _field(name, field, newer)
+        compiled, size = _field(name, field, newer, shared=_FETCH in entity_class.__module__)
         tag = field.metadata.get("tag")
         if tag is None:
             fields.append(compiled)
@@ -79,14 +80,24 @@ def _compile(entity_class: Any, newest_class: Any) -> tuple[kernel.Program, int]
 
 
 def _field(
-    name: str, field: dataclasses.Field[Any], newer: dict[str, dataclasses.Field[Any]]
+    name: str,
+    field: dataclasses.Field[Any],
+    newer: dict[str, dataclasses.Field[Any]],
+    *,
+    shared: bool,
 ) -> tuple[kernel.Field, int]:
-    """The compiled field and the fewest bytes it can take."""
+    """The compiled field and the fewest bytes it can take.
+
+    Records that are ``shared`` become a ``memoryview`` of the message's memory.
+    """
     array = is_array(field)
     nested = nested_class(field)
     inner: kernel.Program | None = None
     if nested is None:
-        code, size = _CODES[wire_type(field)]
+        kind = wire_type(field)
+        code, size = _CODES[kind]
+        if shared and kind == "records":
+            code = kernel.VIEW_CODE
     else:
         twin = nested_class(newer[name]) if name in newer else None
         inner, size = _compile(nested, twin or nested)
