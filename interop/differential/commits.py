@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interop.differential.groups import joined
-from interop.differential.requests import NO_SUCH_ID, create, topic_id
+from interop.differential.requests import NO_SUCH_ID, create, topic_id, wait_until_led
 from interop.differential.site import Site
 
 RANGE = [{"name": "range", "metadata": b"\0\0\0\0\0\0\0\0\0\0"}]
@@ -220,6 +220,7 @@ def offsets_of_deleted_topics(site: Site) -> None:
         topics=[{"name": "vanishing", "partitions": one}, {"name": "staying", "partitions": one}],
     )
     site.ask("delete", 20, timeout_ms=9000, topics=[{"name": "vanishing"}])
+    wait_until_led(site, "vanishing", 0, code=3)
     site.ask(
         "commit after", 8, 9, group_id="vanish", topics=[{"name": "vanishing", "partitions": one}]
     )

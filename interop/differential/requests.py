@@ -44,14 +44,14 @@ def create(site: Site, *names: str, partitions: int = 1, **configs: str) -> None
             wait_until_led(site, name, partition)
 
 
-def wait_until_led(site: Site, topic: str, partition: int) -> None:
-    """Kafka answers CreateTopics before its broker has heard of the topic."""
+def wait_until_led(site: Site, topic: str, partition: int, *, code: int = 0) -> None:
+    """Until it has a leader, or is gone (``code`` 3): Kafka's broker hears of it a bit later."""
     deadline = time.monotonic() + 10
     asked = {"partition_index": partition, "timestamp": -2}
     while True:
         topics = [{"name": topic, "partitions": [asked]}]
         answer = site.quietly(2, 5, replica_id=-1, topics=topics)
-        if answer.topics[0].partitions[0].error_code == 0:
+        if answer.topics[0].partitions[0].error_code == code:
             return
         assert time.monotonic() < deadline, answer
 
