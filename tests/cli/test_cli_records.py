@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -209,11 +210,27 @@ def test_a_group_with_running_members_is_refused(
     consumer.subscribe([topic])
     while consumer.poll(0.1) is None:
         pass
-    for arguments in (
-        ["consume", topic, "--group", name],
-        ["group", "reset", name, "--topic", topic, "--to", "latest"],
-    ):
-        code, out, err = cli(*arguments)
-        assert (code, out) == (1, "")
-        assert f"group '{name}' has 1 running member: stop its consumers first" in err
+    code, out, err = cli("group", "reset", name, "--topic", topic, "--to", "latest")
+    assert (code, out) == (1, "")
+    assert f"group '{name}' has 1 running member: stop its consumers first" in err
     consumer.close()
+
+
+def test_consume_shares_the_partitions_with_other_members(
+    cli: Cli, name: str, mainstem_session_broker: RunningBroker
+) -> None:
+    arguments = ["consume", name, "--group", name, "--max", "1", "--until", "never"]
+    printed: list[Any] = []
+    thread = threading.Thread(target=lambda: printed.append(cli(*arguments)))
+    with ms.connect(mainstem_session_broker.address) as stem:
+        topic = stem.create_topic(name, 2)
+        with stem.consumer(name, name, heartbeat_interval=0.1) as other:
+            while len(other.assignment) != 2:
+                other.poll(0.1)
+            thread.start()
+            while thread.is_alive():
+                other.poll(0.05)
+                if len(other.assignment) == 1:
+                    topic.append([{"value": "shared", "_partition": n} for n in (0, 1)])
+            thread.join()
+    assert (printed[0].code, printed[0].out) == (0, "shared\n")

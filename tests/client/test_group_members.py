@@ -388,7 +388,7 @@ def test_modern_errors_raise() -> None:
         ({"assignor": "stiky"}, "did you mean 'sticky'"),
         ({"protocol": "clasic"}, "did you mean 'classic'"),
         ({"isolation": "committed"}, "isolation='committed'"),
-        ({"start": 5}, "start=5"),
+        ({"start": "begin"}, "start='begin'"),
         ({"auto_commit": 0}, "auto_commit=0"),
         ({"session_timeout": -1.0}, "session_timeout=-1.0"),
         ({"heartbeat_interval": 45.0}, "below"),

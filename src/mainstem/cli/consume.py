@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,8 @@ from mainstem.cli.output import note
 if TYPE_CHECKING:
     from mainstem.client import Point
     from mainstem.face import Stem, Topic
+
+_WAIT_FOR_OTHERS = 5.0  # seconds without a partition before that is worth a remark
 
 
 class Until(StrEnum):
@@ -43,8 +47,8 @@ def consume(
         str | None,
         typer.Option(
             metavar="GROUP",
-            help="Begin where this group is (--from where it has no offset), and commit what was "
-            "printed. The group must have no running members.",
+            help="Join this group: its members share the partitions. Begin where it is (--from "
+            "where it has no offset), and commit what was printed.",
         ),
     ] = None,
     limit: Annotated[
@@ -64,40 +68,17 @@ def consume(
     write = printer("json" if as_json else shape.value)
     with connect(brokers) as stem:
         source = stem.topic(topic)
-        start = point if group is None else _resume(stem, source, group, point)
         try:
-            _print(stem, source, start, until, group, limit, write)
+            if group is None:
+                _print(source, point, until, limit, write)
+            else:
+                _print_as_member(stem, source, group, point, until, limit, write)
         except KeyboardInterrupt:
             if until is not Until.never:
                 raise
 
 
-def _resume(stem: Stem, topic: Topic, group: str, point: Point) -> dict[int, Point]:
-    """Where the group is in each partition; what was deleted meanwhile is skipped, and said."""
-    stem.require_idle(group)
-    committed = stem.committed(group)
-    first, last = topic.offsets()
-    start: dict[int, Point] = {}
-    for index in first:
-        at = committed.get((topic.name, index))
-        if at is None:
-            start[index] = point
-            continue
-        start[index] = min(max(at, first[index]), last[index])
-        if at != start[index]:
-            note(f"partition {index}: offset {at} is gone, going on at {start[index]}")
-    return start
-
-
-def _print(
-    stem: Stem,
-    topic: Topic,
-    start: Any,
-    until: Until,
-    group: str | None,
-    limit: int | None,
-    write: Any,
-) -> None:
+def _print(topic: Topic, start: Point, until: Until, limit: int | None, write: Any) -> None:
     left = limit
     rows = 65_536 if left is None else min(65_536, left)
     with topic.read(start, follow=until is Until.never, batch_rows=rows) as batches:
@@ -105,12 +86,57 @@ def _print(
             batch = found if left is None else found.slice(0, left)
             write(batch)
             sys.stdout.flush()
-            if group is not None:
-                stem.commit(group, _positions(topic.name, batch))
             if left is not None:
                 left -= batch.num_rows
                 if left <= 0:
                     return
+
+
+def _print_as_member(
+    stem: Stem,
+    topic: Topic,
+    group: str,
+    start: Point,
+    until: Until,
+    limit: int | None,
+    write: Any,
+) -> None:
+    left = limit
+    rows = 65_536 if left is None else min(65_536, left)
+
+    def assigned(partitions: list[tuple[str, int]]) -> None:
+        _note_what_is_gone(stem, topic, group, [index for _, index in partitions])
+
+    options: Any = {"start": start, "auto_commit": None, "batch_rows": rows}
+    with stem.consumer(group, topic.name, on_assigned=assigned, **options) as consumer:
+        note_due = time.monotonic() + _WAIT_FOR_OTHERS
+        while True:
+            if until is Until.end and consumer.assignment and not any(consumer.lag().values()):
+                return
+            found = consumer.poll(0.1)
+            if not consumer.assignment and time.monotonic() > note_due:
+                note(f"waiting: other members of group {group!r} have all partitions")
+                note_due = math.inf
+            if found is None:
+                continue
+            batch = found if left is None else found.slice(0, left)
+            write(batch)
+            sys.stdout.flush()
+            consumer.commit(_positions(topic.name, batch))
+            if left is not None:
+                left -= batch.num_rows
+                if left <= 0:
+                    return
+
+
+def _note_what_is_gone(stem: Stem, topic: Topic, group: str, partitions: list[int]) -> None:
+    """Records that were deleted before this group read them are skipped, and that is said."""
+    committed = stem.committed(group)
+    first, _ = topic.offsets()
+    for index in partitions:
+        at = committed.get((topic.name, index))
+        if at is not None and at < first[index]:
+            note(f"partition {index}: offset {at} is gone, going on at {first[index]}")
 
 
 def _positions(topic: str, batch: Any) -> dict[tuple[str, int], int]:

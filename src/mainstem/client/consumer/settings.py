@@ -62,7 +62,7 @@ class ConsumerSettings:
             )
         if self.batch_rows < 1:
             raise Invalid(f"batch_rows={self.batch_rows} is not valid: give 1 or more")
-        if self.start is not None and not isinstance(self.start, datetime.datetime):
+        if self.start is not None and not isinstance(self.start, int | datetime.datetime):
             _choice("start", self.start, ("earliest", "latest", None))
         if self.protocol != "consumer":
             self.assignors  # noqa: B018 - raises for an unknown one
