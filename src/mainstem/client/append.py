@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, slices
-from mainstem.client.formats import Format, Raw
+from mainstem.client.formats import Format, Raw, check_format
 from mainstem.client.lanes import Batch
 from mainstem.client.partitioning import Turn, split
 from mainstem.client.producer import Producer
+from mainstem.client.threads import off_loop
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Invalid, MainstemError
 from mainstem.wire import encode_batches
@@ -60,17 +61,16 @@ class AppendOptions:
     batch_bytes: int = _BATCH_BYTES
 
     def __post_init__(self) -> None:
-        if self.acks not in _ACKS:
+        if self.acks not in tuple(_ACKS):
             raise Invalid(f'acks={self.acks!r} is not valid: use "all", 1 or 0', code=21)
-        if self.compression not in CODECS:
+        if self.compression not in tuple(CODECS):
             names = ", ".join(repr(name) for name in CODECS)
             raise Invalid(f"compression={self.compression!r} is not valid: use one of {names}")
         if self.partition is not None and self.partition < 0:
             raise Invalid(f"partition={self.partition} is not valid: count from 0", code=3)
         if self.batch_bytes < 1024:
             raise Invalid(f"batch_bytes={self.batch_bytes} is too small: use at least 1024")
-        if not (hasattr(self.format, "encode") and hasattr(self.format, "decoder")):
-            raise Invalid(f"format={self.format!r} is not a format: use Raw() or Json()")
+        check_format(self.format)
 
 
 class Appender:
@@ -96,7 +96,7 @@ class Appender:
             options = replace(options, format=bind(self._topic))
         sent = _Sent()
         source = slices(data)
-        run = _at_once if _is_small(data) else _off_loop
+        run = _at_once if _is_small(data) else off_loop
         try:
             while sent.failure is None:
                 batch = await run(lambda: next(source, None))
@@ -116,7 +116,7 @@ class Appender:
         partitions = len((await self._cluster.topic(self._topic, deadline)).partitions)
         small = batch.num_rows <= _SMALL_ROWS
         # A format that may ask a schema registry must not do so on the loop.
-        run = _at_once if small and getattr(options.format, "quick", True) else _off_loop
+        run = _at_once if small and getattr(options.format, "quick", True) else off_loop
         columns = await run(
             lambda: record_columns(
                 batch,
@@ -152,11 +152,6 @@ class Appender:
 def _is_small(data: Any) -> bool:
     """Whether all rows are here and few: then a thread costs more than it saves."""
     return isinstance(data, list | tuple | pa.RecordBatch) and len(data) <= _SMALL_ROWS
-
-
-async def _off_loop(work: Callable[[], Any]) -> Any:
-    """In a thread, so that the connections go on meanwhile."""
-    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 async def _at_once(work: Callable[[], Any]) -> Any:

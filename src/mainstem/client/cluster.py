@@ -45,6 +45,8 @@ class ClientConfig:
 
 def parse_addresses(text: str) -> list[tuple[str, int]]:
     """``"host:port,host:port"`` as pairs; a missing port is 9092. Raises ``Invalid``."""
+    if not isinstance(text, str):
+        raise Invalid(f"{text!r} is not an address: write HOST:PORT")
     found: list[tuple[str, int]] = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         host, colon, port = part.rpartition(":")
@@ -73,6 +75,7 @@ class Cluster:
         self._coordinators: dict[tuple[int, str], int] = {}
         self._refreshed: dict[str, float] = {}
         self._random = random.Random()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sasl = check_sasl(config.security)
         self._tls = tls_context(config.tls)
 
@@ -82,8 +85,14 @@ class Cluster:
         return ",".join(f"{host}:{port}" for host, port in self.addresses)
 
     def check(self) -> None:
-        """Raise ``Closed`` if the client was closed."""
+        """Raise ``Closed`` if the client was closed, ``Invalid`` on another event loop."""
         self._gate.check()
+        running = asyncio.get_running_loop()
+        if self._loop is not running and self._loop is not None:
+            raise Invalid(
+                f"the client of {self.name} belongs to another event loop: await it there, or open "
+                "one in this loop (mainstem.connect works from any thread)"
+            )
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """The time an operation may take, by default ``config.retry_for``."""
@@ -91,6 +100,7 @@ class Cluster:
 
     async def start(self) -> None:
         """Reach one broker and learn the others. Raises ``Unavailable`` at the first failure."""
+        self._loop = asyncio.get_running_loop()
         await self.refresh([], self.deadline(self.config.connect_timeout))
 
     async def close(self) -> None:

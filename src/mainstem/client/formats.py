@@ -49,6 +49,13 @@ class Format(Protocol):
         ...
 
 
+def check_format(found: Format) -> Format:
+    """``found`` itself. Raises ``Invalid`` where it is none, such as a name or a class."""
+    if isinstance(found, type) or not (hasattr(found, "encode") and hasattr(found, "decoder")):
+        raise Invalid(f"format={found!r} is not a format: use Raw() or Json()")
+    return found
+
+
 class Raw:
     """The payload is the column ``value``, bytes as they are (text becomes UTF-8)."""
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mainstem.client.fetcher import Fetched, Fetcher
-from mainstem.client.formats import Decode, Format
+from mainstem.client.formats import Decode, Format, check_format
 from mainstem.client.side_output import set_aside
+from mainstem.client.threads import off_loop
 from mainstem.errors import Corrupt, MainstemError
 from mainstem.wire import decode_batches
 
@@ -147,7 +148,7 @@ class Reader:
         max_wait: float,
     ) -> None:
         self._fetcher = fetcher
-        self._decode = payload.decoder()
+        self._decode = check_format(payload).decoder()
         # A format that may ask a schema registry must not do so on the loop.
         self._quick = getattr(payload, "quick", True)
         self._batch_rows = batch_rows
@@ -190,7 +191,6 @@ class Reader:
         await self._fetcher.close()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         pieces: list[Piece] = []
         try:
             while pieces or not self._ended:
@@ -202,7 +202,7 @@ class Reader:
                     part, ready = cut(ready, self._batch_rows)
                     work = partial(assemble, part, self._decode)
                     small = self._quick and sum(p.records.nbytes for p in part) <= _SMALL_BYTES
-                    batch = work() if small else await loop.run_in_executor(None, work)
+                    batch = work() if small else await off_loop(work)
                     await self._ready.put((batch, places(part)))
             await self._ready.put(None)
         except asyncio.CancelledError:
@@ -229,7 +229,7 @@ class Reader:
             if len(chunk.data) <= _SMALL_BYTES:
                 found = decode(chunk)
             else:
-                found = await loop.run_in_executor(None, decode, chunk)
+                found = await off_loop(partial(decode, chunk))
             pieces += found
             rows += sum(piece.records.num_rows for piece in found)
             size += sum(piece.records.nbytes for piece in found)

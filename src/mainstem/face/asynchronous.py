@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
 from mainstem.client import (
@@ -223,6 +223,11 @@ class AsyncStem:
         self._groups = Groups(cluster)
         self.access = Access(cluster)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a stem has connections and cannot be pickled: open one in the other process"
+        )
+
     @property
     def address(self) -> str:
         """Where any Kafka client reaches the same log, ``host:port``."""
@@ -265,6 +270,8 @@ class AsyncStem:
         config: Mapping[str, Any] | None = None,
     ) -> AsyncTopic:
         """A topic by name. See ``Stem.topic``."""
+        if not isinstance(name, str):
+            raise Invalid(f"a topic's name is text, not {name!r}", code=17)
         if create:
             await self._admin.create(name, partitions, config, exist_ok=True)
         elif partitions is not None or config is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from mainstem.client import (
     Acks,
@@ -223,6 +223,11 @@ class Stem:
         self._pid = os.getpid()
         self._closed = False
         self.access = Access(self.check, stem.access)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a stem has connections and cannot be pickled: open one in the other process"
+        )
 
     def __repr__(self) -> str:
         return f"Stem({self._stem.address!r})"
