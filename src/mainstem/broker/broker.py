@@ -8,6 +8,7 @@ import logging
 import socket
 from typing import Any
 
+from mainstem.broker import descriptors
 from mainstem.broker.config import BrokerConfig
 from mainstem.broker.dispatch import Dispatcher
 from mainstem.broker.durability import Done, Durability
@@ -72,7 +73,8 @@ class Broker:
     def _open(self, opened: contextlib.ExitStack) -> None:
         self.store = Store(self.config.data / "metadata.sqlite", clock=self.clock)
         opened.callback(self.store.close)
-        self.log = Log(self.config.data, clock=self.clock)
+        shares = descriptors.share()
+        self.log = Log(self.config.data, clock=self.clock, max_open_files=shares.open_files)
         opened.callback(self.log.close)
         self.topics = Topics(self.store, self.log, self.config)
         self.topics.on_deleted.append(self._wake_readers)
@@ -81,7 +83,7 @@ class Broker:
         self.groups = GroupCoordinator(self.store, self.topics, self.config, self.clock, self.loop)
         self._durability = Durability(self.loop, self.counters)
         opened.callback(self._durability.close)
-        self._server = Server(self.config, self.counters, self.loop)
+        self._server = Server(self.config, self.counters, self.loop, shares.connections)
         self._upkeep = Upkeep(self.topics, self.log, self.clock)
 
     @property

@@ -31,9 +31,15 @@ class Server:
     """Accepts, limits and sweeps connections; hands their frames to ``dispatch``."""
 
     def __init__(
-        self, config: BrokerConfig, statistics: Statistics, loop: asyncio.AbstractEventLoop
+        self,
+        config: BrokerConfig,
+        statistics: Statistics,
+        loop: asyncio.AbstractEventLoop,
+        descriptors: int,
     ) -> None:
         self.config = config
+        #: The log has its own descriptors, which connections must not take.
+        self._most_connections = min(config.max_connections, descriptors)
         self.statistics = statistics
         self.loop = loop
         self.scratch = memoryview(bytearray(_SCRATCH))
@@ -71,7 +77,7 @@ class Server:
             except OSError as error:
                 self._rest_accepting(error)
                 return
-            if len(self._connections) >= self.config.max_connections:
+            if len(self._connections) >= self._most_connections:
                 self.statistics.refused_connections += 1
                 sock.close()
                 continue

@@ -64,8 +64,9 @@ def _die_with(parent: int) -> None:
 
 
 async def _serve(settings: dict[str, Any], listener: socket.socket, control: socket.socket) -> None:
-    from mainstem.broker import Broker
+    from mainstem.broker import Broker, raise_descriptor_limit
 
+    raise_descriptor_limit()
     names = ("data", "logging", "broker", "log")
     node = NodeConfig(**{name: settings[name] for name in names})
     advertised = tuple(settings["advertised"]) if settings["advertised"] else None
