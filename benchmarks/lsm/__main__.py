@@ -137,6 +137,8 @@ def table(title: str, figures: Figures, names: list[str]) -> Table:
     result.add_column("x native", justify="right")
     for (what, batch), by_engine in sorted(figures.items()):
         middle = {name: statistics.median(values) for name, values in by_engine.items()}
+        if "Mainstem" not in middle:
+            continue
         ours = middle["Mainstem"]
         ratios = []
         for peer, bar in (("rocksdict", 5.0), ("RocksDB native", 1 / 1.5)):
