@@ -148,9 +148,7 @@ def test_the_newest_claim_wins_and_equal_claims_lose() -> None:
     }
     members = [member(name, "a", user_data=data) for name, data in claims.items()]
     found = numbers(Sticky().assign(members, {"a": 4}))
-    assert "a1" in found["m1"]
-    assert "a0" in found["m2"]
-    assert "a3" in found["m3"]
+    assert found == {"m1": ["a1", "a2"], "m2": ["a0"], "m3": ["a3"]}
 
 
 def test_user_data_that_cannot_be_read_is_no_claim() -> None:
@@ -262,6 +260,14 @@ def test_a_cut_subscription_is_refused(cut: int) -> None:
     assert len(whole) == 47
     with pytest.raises(Corrupt):
         read_subscription(whole[:cut])
+
+
+@pytest.mark.parametrize("count", [b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"])
+def test_a_count_that_cannot_be_is_refused(count: bytes) -> None:
+    with pytest.raises(Corrupt, match="elements in"):
+        read_subscription(b"\0\0" + count + b"\xff\xff\xff\xff")
+    with pytest.raises(Corrupt, match="elements in"):
+        read_assignment(b"\0\0" + count + b"\xff\xff\xff\xff")
 
 
 @pytest.mark.parametrize("rack", [None, "r1"])

@@ -271,6 +271,23 @@ def test_callbacks_tell_what_comes_and_goes(make_topic: MakeTopic, join: Any) ->
         assert len(mine) == 1, "the calls add up to what is assigned"
 
 
+def test_an_eager_member_gives_up_all_before_it_joins_again(
+    make_topic: MakeTopic, join: Any
+) -> None:
+    topic = make_topic(2)
+    events: list[tuple[str, int]] = []
+    callbacks = {
+        f"on_{kind}": lambda parts, kind=kind: events.append((kind, len(parts)))
+        for kind in ("assigned", "revoked")
+    }
+    eager: dict[str, Any] = {"protocol": "classic", "assignor": "range"}
+    with join(topic, **eager, **callbacks) as first:
+        share([first], 2)
+        with join(topic, **eager) as second:
+            share([first, second], 2)
+    assert events[:3] == [("assigned", 2), ("revoked", 2), ("assigned", 1)]
+
+
 def test_offsets_can_be_committed_while_partitions_are_given_up(
     stem: ms.Stem, make_topic: MakeTopic, join: Any, group: str
 ) -> None:

@@ -89,7 +89,10 @@ def test_a_follower_and_a_returning_static_leader_give_out_nothing() -> None:
     member = ClassicMember(settings_of())
     member.joined(join_answer())
     assert member.sync({"t": 2}).assignments == []
-    member.joined(join_answer(leader="me", skip_assignment=True))
+    mine = Message(
+        member_id="me", group_instance_id="i", metadata=member.join().protocols[0].metadata
+    )
+    member.joined(join_answer(leader="me", skip_assignment=True, members=[mine]))
     assert member.sync({"t": 2}).assignments == []
 
 

@@ -52,7 +52,7 @@ class ModernMember:
         settings = self.settings
         owned = None
         if full or self.owned != self._told:
-            owned = _by_topic(() if self.epoch == Epoch.JOIN else self.owned)
+            owned = _by_topic(self.owned)  # nothing while joining: see forget
         self._told = self.owned
         return Message(
             group_id=settings.group,
