@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -356,3 +357,11 @@ def test_the_async_twin(stem: ms.Stem, topic: ms.Topic, name: str) -> None:
 
     asyncio.run(main())
     assert len(settled(topic)) == 15
+
+
+def test_the_example_runs(kafka: tuple[Kafka, int], stem: ms.Stem) -> None:
+    example = Path(__file__).parents[2] / "examples" / "exactly_once.py"
+    command = [sys.executable, "-W", "error", str(example), kafka[0].address]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "aborted, the same words come again" in done.stdout
+    assert "[b'log 3', b'stream 6', b'river 5']" in done.stdout

@@ -17,6 +17,8 @@ OUTPUT = {
     ],
     "raw_bytes.py": ["['25.8', '25.9']", "[3, 4]"],
     "asynchronous.py": ["followed 100 events"],
+    "consumer_group.py": ["handed out 400", "600 to go", "took 4 partitions", "then 600; 0 to go"],
+    "exactly_once.py": ["has no transactions"],
     "any_cluster.py": [
         "partition 1: offsets 0 to 10",
         "billing is 6 behind",

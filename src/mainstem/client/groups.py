@@ -14,6 +14,7 @@ from mainstem.errors import Conflict, Invalid, MainstemError
 from mainstem.wire import Message
 
 _OFFSET_COMMIT, _OFFSET_FETCH, _LIST_GROUPS, _DESCRIBE_GROUPS, _DELETE_GROUPS = 8, 9, 16, 15, 42
+_CONSUMER_GROUP_DESCRIBE = 69  # KIP-848
 _NON_EMPTY, _NOT_FOUND, _UNKNOWN_MEMBER = 68, 69, 25
 _BY_ID = 10  # the version from which both offset APIs name topics by id (KIP-848)
 
@@ -116,6 +117,8 @@ class Groups:
             if error.code != _NOT_FOUND:
                 raise
             found = Message(group_state="Dead", protocol_data="", members=[])
+        if found.group_state == "Dead":
+            found = await self._describe_modern(group) or found
         offsets = await self.lag(group)
         if found.group_state == "Dead" and not offsets:
             raise Invalid(f"there is no group {group!r}: see the list of groups", code=_NOT_FOUND)
@@ -124,6 +127,34 @@ class Groups:
             for m in found.members
         )
         return GroupDescription(group, found.group_state, found.protocol_data, members, offsets)
+
+    async def _describe_modern(self, group: str) -> Message | None:
+        """A group of the consumer protocol in the shape of a classic one, if it is one."""
+        node = await self._cluster.retrying(lambda left: self._cluster.coordinator(group, left))
+        if _CONSUMER_GROUP_DESCRIBE not in (await self._cluster.connection(node)).versions:
+            return None
+        message = Message(group_ids=[group], include_authorized_operations=False)
+
+        async def attempt(deadline: Deadline) -> Message | None:
+            answer = await self._call(group, _CONSUMER_GROUP_DESCRIBE, message, deadline)
+            (found,) = answer.groups
+            if int(found.error_code) == _NOT_FOUND:
+                return None
+            self._check(group, int(found.error_code), f"group {group!r}", found.error_message)
+            members = [
+                Message(
+                    member_id=member.member_id,
+                    group_instance_id=member.instance_id,
+                    client_id=member.client_id,
+                    client_host=member.client_host,
+                )
+                for member in found.members
+            ]
+            return Message(
+                group_state=found.group_state, protocol_data=found.assignor_name, members=members
+            )
+
+        return await self._cluster.retrying(attempt)
 
     async def lag(self, group: str) -> tuple[GroupOffset, ...]:
         """Where the group is in every partition it has committed, by topic and partition."""
