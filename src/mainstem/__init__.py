@@ -10,7 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.client import Acl, Appended, Avro, Json, Raw, Registry, Sasl, Tls, Written
+    from mainstem.client import (
+        Acl,
+        Appended,
+        Avro,
+        Json,
+        Protobuf,
+        Raw,
+        Registry,
+        Sasl,
+        Tls,
+        Written,
+    )
     from mainstem.errors import (
         Closed,
         Conflict,
@@ -55,6 +66,7 @@ __all__ = [
     "Invalid",
     "Json",
     "MainstemError",
+    "Protobuf",
     "Raw",
     "Registry",
     "Sasl",
@@ -73,7 +85,7 @@ __all__ = [
 ]
 _HOMES = {
     "mainstem.client": (
-        "Acl", "Appended", "Avro", "Json", "Raw", "Registry", "Sasl", "Tls", "Written",
+        "Acl", "Appended", "Avro", "Json", "Protobuf", "Raw", "Registry", "Sasl", "Tls", "Written",
     ),
     "mainstem.errors": (
         "Closed", "Conflict", "Corrupt", "Denied", "Invalid", "MainstemError", "Unavailable",

@@ -43,6 +43,7 @@ from mainstem.client.json_format import Json
 from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.producer import Producer
+from mainstem.client.protobuf_format import Protobuf
 from mainstem.client.reader import Reader
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
@@ -81,6 +82,7 @@ __all__ = [
     "Points",
     "Position",
     "Producer",
+    "Protobuf",
     "Quota",
     "Raw",
     "Reader",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -12,7 +13,15 @@ from mainstem.errors import Invalid
 from mainstem.kernels import BinaryColumn, Sources
 
 NULLS, BITS, FIXED, BINARY, LIST, STRUCT = range(6)
-_WIDTHS: Final = {8: 1, 16: 2, 32: 4, 64: 8}
+ENUM: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """From what the kernel filled to what users see, and back (with the column's name)."""
+
+    after: Callable[[Any], Any]
+    before: Callable[[Any, str], Any]
 
 
 class Columns:
@@ -22,7 +31,8 @@ class Columns:
         self.shapes: list[Any] = []
         self.types: list[Any] = []
         self.roots: list[int] = []
-        self._symbols: dict[int, Any] = {}
+        self._physical: dict[int, Any] = {}
+        self._hooks: dict[int, Hooks] = {}
 
     def reserve(self) -> int:
         """A number for a column that is described later, before its children's."""
@@ -37,6 +47,11 @@ class Columns:
     def plain(self, kind: Any) -> int:
         """A column of a type without children."""
         column = self.reserve()
+        self.describe(column, kind)
+        return column
+
+    def describe(self, column: int, kind: Any) -> None:
+        """Describe a reserved column as one of a type without children."""
         if pa.types.is_null(kind):
             self._set(column, NULLS, 0, [], kind)
         elif pa.types.is_boolean(kind):
@@ -45,7 +60,6 @@ class Columns:
             self._set(column, BINARY, 0, [], kind)
         else:
             self._set(column, FIXED, kind.bit_width // 8, [], kind)
-        return column
 
     def fixed(self, kind: Any, width: int) -> int:
         """A column of ``width`` bytes an entry."""
@@ -53,11 +67,20 @@ class Columns:
         self._set(column, FIXED, width, [], kind)
         return column
 
+    def hook(self, column: int, kind: Any, hooks: Hooks) -> None:
+        """Have users see another type than the kernel fills."""
+        self._physical[column] = self.types[column]
+        self._hooks[column] = hooks
+        self.types[column] = kind
+
     def symbols(self, names: Sequence[str]) -> int:
         """A column of numbers into ``names``."""
-        column = self.reserve()
-        self._set(column, FIXED, 4, [], pa.dictionary(pa.int32(), pa.string()))
-        self._symbols[column] = pa.array(names, pa.string())
+        column = self.plain(pa.int32())
+        symbols = pa.array(names, pa.string())
+        self.hook(column, ENUM, Hooks(
+            lambda numbers: pa.DictionaryArray.from_arrays(numbers, symbols, safe=False),
+            lambda array, name: _numbers(array, symbols, name),
+        ))  # fmt: skip
         return column
 
     def struct(self, column: int, names: Sequence[str], children: list[int]) -> None:
@@ -84,14 +107,11 @@ class Columns:
 
     def _array(self, column: int, finished: list[Any]) -> Any:
         storage, _, children = self.shapes[column]
-        kind = self.types[column]
+        kind = self._physical.get(column, self.types[column])
         length, nulls, *buffers = finished[column]
         if storage == NULLS:
             return pa.nulls(length)
         validity, values, data = (None if b is None else pa.py_buffer(b) for b in buffers)
-        if column in self._symbols:
-            numbers = pa.Array.from_buffers(pa.int32(), length, [validity, values], nulls)
-            return pa.DictionaryArray.from_arrays(numbers, self._symbols[column], safe=False)
         parts = [self._array(child, finished) for child in children]
         own = [validity]
         if storage != STRUCT:
@@ -101,7 +121,8 @@ class Columns:
         found = pa.Array.from_buffers(kind, length, own, nulls, children=parts)
         if pa.types.is_decimal256(kind):
             found.validate(full=True)  # its digits; the kernel counts those of decimal128
-        return found
+        hooks = self._hooks.get(column)
+        return found if hooks is None else hooks.after(found)
 
     # --- Arrow to kernel ---------------------------------------------------------------------
 
@@ -117,18 +138,18 @@ class Columns:
 
     def _source(self, column: int, array: Any, name: str, shapes: list[Any]) -> None:
         storage, width, children = self.shapes[column]
-        kind = self.types[column]
+        kind = self._physical.get(column, self.types[column])
         if storage == NULLS:
             if array.null_count < len(array):
                 raise Invalid(f"column {name!r} must be null in every row, as its schema says")
             shapes[column] = (NULLS, 0, [], 0, len(array), None, None, None)
             return
+        if column in self._hooks:
+            array = self._hooks[column].before(array, name)
         if storage in {LIST, STRUCT}:
             self._nested(column, array, name, shapes)
             return
-        if column in self._symbols:
-            array = self._numbers(array, self._symbols[column], name)
-        elif array.type != kind:
+        if array.type != kind:
             array = convert(array, kind, name)
         validity, values, *data = array.buffers()
         body = data[0] if data else None
@@ -141,7 +162,7 @@ class Columns:
     def _nested(self, column: int, array: Any, name: str, shapes: list[Any]) -> None:
         storage, width, children = self.shapes[column]
         types = pa.types
-        kind = self.types[column]
+        kind = self._physical.get(column, self.types[column])
         if types.is_null(array.type):
             array = pa.nulls(len(array), kind)
         if storage == STRUCT:
@@ -165,7 +186,7 @@ class Columns:
 
     def _members(self, column: int, array: Any, name: str, shapes: list[Any]) -> None:
         """A struct's members by name; one that is missing is null, one too many an error."""
-        wanted = [field.name for field in self.types[column]]
+        wanted = [field.name for field in self._physical.get(column, self.types[column])]
         there = [field.name for field in array.type]
         if pa.types.is_map(array.type) or set(there) == {"key", "value"} == set(wanted):
             there = ["key", "value"]
@@ -175,16 +196,20 @@ class Columns:
             part = array.field(there.index(member)) if member in there else pa.nulls(len(array))
             self._source(child, part, f"{name}.{member}", shapes)
 
-    def _numbers(self, array: Any, symbols: Any, name: str) -> Any:
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        array = convert(array, pa.string(), name)
-        numbers = pc.index_in(array, symbols)
-        if numbers.null_count > array.null_count:
-            strange = array.filter(pc.and_(numbers.is_null(), array.is_valid()))[0]
-            allowed = ", ".join(symbols.to_pylist()[:8])
-            raise Invalid(f"column {name!r} holds {str(strange)!r}: its enum has {allowed}")
-        return numbers
+
+def _numbers(array: Any, symbols: Any, name: str) -> Any:
+    array = convert(array, pa.string(), name)
+    numbers = pc.index_in(array, symbols)
+    if numbers.null_count > array.null_count:
+        raise unknown_symbol(array, numbers, symbols, name)
+    return numbers
+
+
+def unknown_symbol(array: Any, numbers: Any, symbols: Any, name: str) -> Invalid:
+    """A column holds a text that its enum does not have: the error."""
+    strange = array.filter(pc.and_(numbers.is_null(), array.is_valid()))[0]
+    allowed = ", ".join(symbols.to_pylist()[:8])
+    return Invalid(f"column {name!r} holds {str(strange)!r}: its enum has {allowed}")
 
 
 def convert(array: Any, kind: Any, name: str) -> Any:

@@ -22,6 +22,7 @@ from mainstem.client.payloads import (
     SubjectName,
     check_policy,
     explain,
+    without_rows,
 )
 from mainstem.client.registry import RegisteredSchema, Registry
 from mainstem.client.subjects import Subjects
@@ -168,8 +169,7 @@ class Avro:
             return None, bad
         batch = pa.RecordBatch.from_arrays(writer.columns.arrays(finished), schema=writer.schema)
         if bad:
-            wrong = pa.array([row for row, _ in bad], pa.int64())
-            batch = _without(batch, wrong)
+            batch = without_rows(batch, [row for row, _ in bad])
         if step is None:
             return batch, bad
         assert self._compiled is not None
@@ -213,10 +213,3 @@ class Avro:
 
 def _head(schema_id: int) -> bytes:
     return b"\0" + schema_id.to_bytes(4, "big")
-
-
-def _without(batch: Any, rows: Any) -> Any:
-    import pyarrow.compute as pc
-
-    numbers = pc.indices_nonzero(pa.repeat(True, batch.num_rows)).cast(pa.int64())
-    return batch.filter(pc.invert(pc.is_in(numbers, rows)))

@@ -70,15 +70,20 @@ class Faults:
         self._on_error = on_error
         self._side = side
 
-    def add(self, row: int, reason: str, values: Any, where: Callable[[int], str]) -> None:
-        """Note a bad row. Raises ``Corrupt`` where the policy is ``"error"``."""
-        if self._on_error == "error":
-            value = values[row].as_py()
-            shown = value[:_SNIPPET].hex(" ")
-            more = " …" if len(value) > _SNIPPET else ""
-            text = f"{where(row)}: {reason} (bytes {shown}{more})"
-            raise Corrupt(text, code=INVALID_RECORD)
+    def add(self, row: int, reason: str) -> None:
+        """Note a bad row."""
         self.rows.setdefault(row, reason)
+
+    def settle(self, values: Any, where: Callable[[int], str]) -> None:
+        """Raise ``Corrupt`` for the first bad row where the policy is ``"error"``."""
+        if self._on_error != "error" or not self.rows:
+            return
+        row = min(self.rows)
+        value = values[row].as_py()
+        shown = value[:_SNIPPET].hex(" ")
+        more = " …" if len(value) > _SNIPPET else ""
+        text = f"{where(row)}: {self.rows[row]} (bytes {shown}{more})"
+        raise Corrupt(text, code=INVALID_RECORD)
 
     def payload(self, columns: dict[str, Any]) -> Payload:
         """The columns, with what is to be set aside."""
@@ -118,35 +123,34 @@ class RegistryDecoder:
 
     def __call__(self, values: Any, where: Callable[[int], str]) -> dict[str, Any]:
         faults = Faults(self._on_error, self._side)
-        parts = self._parts(values, where, faults)
+        parts = self._parts(values, faults)
+        faults.settle(values, where)
         if not self._fixed:
             self._widen([batch.schema for batch, _ in parts])
         columns = self._join(parts, len(values))
         names = [payload_name(name) for name in self._schema.names]
         return faults.payload(dict(zip(names, columns, strict=True)))
 
-    def _parts(
-        self, values: Any, where: Callable[[int], str], faults: Faults
-    ) -> list[tuple[Any, Any]]:
+    def _parts(self, values: Any, faults: Faults) -> list[tuple[Any, Any]]:
         """Decoded batches, each with its rows' numbers in ``values``; ``None`` for all rows."""
         stop = self._on_error == "error"
-        groups, heads, whole = self._groups(values, where, faults)
+        groups, heads, whole = self._groups(values, faults)
         parts = []
         for number, head in enumerate(heads):
             rows = None if whole else _where(pc.equal(groups, number))
             chosen = values if rows is None else values.take(rows)
             batch, bad = self._decode(head, chosen, stop)
             for row, reason in bad:
-                faults.add(row if rows is None else rows[row].as_py(), reason, values, where)
+                faults.add(row if rows is None else rows[row].as_py(), reason)
+            if bad and stop:
+                continue
             if bad:
                 good = _without([row for row, _ in bad], len(chosen))
                 rows = good if rows is None else rows.take(good)
             parts.append((batch, rows))
         return parts
 
-    def _groups(
-        self, values: Any, where: Callable[[int], str], faults: Faults
-    ) -> tuple[Any, list[bytes], bool]:
+    def _groups(self, values: Any, faults: Faults) -> tuple[Any, list[bytes], bool]:
         if self._header == "none":
             empty = values.null_count > 0
             groups = values.is_null().cast(pa.int8()) if empty else None
@@ -156,7 +160,7 @@ class RegistryDecoder:
         known = sum(counts)
         if known + values.null_count < len(values):
             for row in _where(pc.equal(groups, -2)).to_pylist():
-                faults.add(row, _NO_HEAD, values, where)
+                faults.add(row, _NO_HEAD)
         return groups, heads, len(heads) == 1 and known == len(values)
 
     def _widen(self, schemas: Sequence[Any]) -> None:
@@ -204,6 +208,11 @@ def _without(bad: list[int], rows: int) -> Any:
     """The numbers below ``rows`` but for the bad ones."""
     numbers = _numbers(rows)
     return numbers.filter(pc.invert(pc.is_in(numbers, pa.array(bad, pa.int64()))))
+
+
+def without_rows(batch: Any, bad: list[int]) -> Any:
+    """A batch but for these rows."""
+    return batch.take(_without(bad, batch.num_rows))
 
 
 def _numbers(rows: int) -> Any:

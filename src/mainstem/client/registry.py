@@ -141,6 +141,18 @@ class Registry:
         """The id of a schema that is in a subject already. Raises ``Invalid`` otherwise."""
         return self._identify("", subject, text, type, references)
 
+    def find(
+        self,
+        subject: str,
+        text: str,
+        type: SchemaType = "AVRO",  # noqa: A002
+        references: Sequence[Reference] = (),
+    ) -> RegisteredSchema:
+        """As ``lookup``, with the version that the schema is in the subject."""
+        path = f"/subjects/{quote(subject, safe='')}"
+        answer = self._call("POST", path, _body(text, type, references))
+        return _schema({"schema": text, **answer})
+
     def _identify(
         self,
         kind: str,

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mainstem.kernels.avro_rows import AvroPlan, decode_avro, encode_avro
     from mainstem.kernels.payload_columns import Sources
+    from mainstem.kernels.protobuf_rows import (
+        ProtobufPlan,
+        decode_protobuf,
+        encode_protobuf,
+    )
     from mainstem.kernels.registry_frames import split_frames
 
 try:
@@ -47,9 +52,12 @@ except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subpro
 # For payload formats only: a broker, which must start at once, does without.
 _LAZY = {
     "AvroPlan": "avro_rows",
+    "ProtobufPlan": "protobuf_rows",
     "Sources": "payload_columns",
     "decode_avro": "avro_rows",
+    "decode_protobuf": "protobuf_rows",
     "encode_avro": "avro_rows",
+    "encode_protobuf": "protobuf_rows",
     "split_frames": "registry_frames",
 }
 
@@ -64,12 +72,15 @@ __all__ = [
     "JsonColumn",
     "Memory",
     "MessageError",
+    "ProtobufPlan",
     "RecordColumns",
     "Sources",
     "clear_append_time",
     "decode_avro",
+    "decode_protobuf",
     "decode_records",
     "encode_avro",
+    "encode_protobuf",
     "encode_records",
     "first_without_key",
     "json_rows",
