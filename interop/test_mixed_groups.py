@@ -70,3 +70,42 @@ def test_two_kinds_of_members_share_one_group(
     settled(members, 7, seen)
     for member in members:
         member.close()
+
+
+@pytest.mark.parametrize("other", ["java", "confluent", "kafka_python", "aio"])
+@pytest.mark.parametrize("first", ["classic", "consumer"])
+def test_classic_members_of_others_share_a_group_of_the_new_protocol(
+    first: str,
+    other: str,
+    target: str,
+    connect: Callable[[str], Client],
+    admin: Administrator,
+    name: str,
+) -> None:
+    """KIP-848's coordinator converts the group at the first member of the other protocol."""
+    if target == "mainstem":
+        pytest.skip("not offered there")
+    admin.create_topic(name, 4)
+    admin.produce(name, plain(100), partition=None)
+    seen: list[Placed] = []
+    joins: list[Callable[[], Member]] = [
+        lambda: connect(other).join(name, name, strategy="range"),
+        lambda: connect("mainstem").join(name, name, protocol="consumer"),
+    ]
+    if first == "consumer":
+        joins.reverse()
+    members = [joins[0]()]
+    settled(members, 4, seen)
+    members.append(joins[1]())
+    settled(members, 4, seen)
+    wanted = {each.value for each in plain(100)}
+
+    def all_seen() -> bool:
+        for member in members:
+            seen.extend(member.poll())
+        return {each.record.value for each in seen} >= wanted
+
+    until(all_seen, lambda: f"{len({each.record.value for each in seen})} of 100")
+    members.pop(0).close()
+    settled(members, 4, seen)
+    members.pop().close()

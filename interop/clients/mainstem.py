@@ -124,12 +124,14 @@ class Adapter(Client):
 
     def _join(self, group: str, topic: str, options: Mapping[str, str]) -> Member:
         reset = options.get("reset", "earliest")
+        modern: Any = options.get("protocol")
         consumer = self._stem.consumer(
             group,
             topic,
             start=None if reset == "none" else reset,
             auto_commit=None,
-            assignor=options.get("strategy", "range"),
+            protocol=modern,
+            assignor=None if modern else options.get("strategy", "range"),
             instance_id=options.get("instance"),
             heartbeat_interval=0.5,
             session_timeout=min(45.0, TIMEOUT),
