@@ -134,6 +134,9 @@ class Producer:
         # producer's sequence numbers must arrive in order.
         async with self._turns[node]:
             connection = await self._cluster.connection(node, lane=self)
+            _hold_back(load)
+            if not load:
+                return {}
             version = connection.version(PRODUCE)
             topics = self._by_topic(load)
             if version >= 13 and any(topic_id is None for _, topic_id, _ in topics.values()):
@@ -270,6 +273,18 @@ def _load(lanes: list[Lane]) -> list[tuple[Lane, Batch]]:
                 size += len(batch.data)
                 load.append((lane, batch))
     return load
+
+
+def _hold_back(load: list[tuple[Lane, Batch]]) -> None:
+    """Take out what must wait because a batch before it failed while this was in the queue.
+
+    Sent now, it could be written before the failed one is sent again; and a broker knows only
+    the last five batches of a producer, so that one might not be seen as a duplicate any more.
+    """
+    for lane, batch in list(load):
+        if lane.failed and lane.cause is not None:
+            load.remove((lane, batch))
+            lane.again(batch, lane.cause)
 
 
 def _patience(load: list[tuple[Lane, Batch]]) -> float:

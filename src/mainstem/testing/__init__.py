@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mainstem.testing.broker import RunningBroker, running_broker
     from mainstem.testing.clock import VirtualClock
+    from mainstem.testing.faults import FaultProxy
     from mainstem.testing.filesystem import CrashFileSystem
     from mainstem.testing.raw import RawConnection
     from mainstem.testing.registry import RunningRegistry, running_registry
 
 _LAZY = {
     "CrashFileSystem": "filesystem",
+    "FaultProxy": "faults",
     "RawConnection": "raw",
     "RunningBroker": "broker",
     "RunningRegistry": "registry",
@@ -27,6 +29,7 @@ _LAZY = {
 
 __all__ = [
     "CrashFileSystem",
+    "FaultProxy",
     "RawConnection",
     "RunningBroker",
     "RunningRegistry",
