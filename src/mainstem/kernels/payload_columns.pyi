@@ -10,9 +10,7 @@ Shape = tuple[int, int, Sequence[int]]
 #: Length, nulls, validity, values, data.
 Finished = tuple[int, int, Memory | None, Memory | None, Memory | None]
 #: A shape with offset, length, validity, values, data.
-SourceShape = tuple[
-    int, int, Sequence[int], int, int, Buffer | None, Buffer | None, Buffer | None
-]
+SourceShape = tuple[int, int, Sequence[int], int, int, Buffer | None, Buffer | None, Buffer | None]
 
 @final
 class Columns:
