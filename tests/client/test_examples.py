@@ -15,6 +15,12 @@ OUTPUT = {
         "{'tailnum': 'N14228', 'origin': 'EWR', 'delay': 2}",
         "'delay': None",
     ],
+    "coming_from_confluent_kafka.py": [
+        "3 rows acknowledged",
+        "billed 16",
+        "3 rows in all, billing is 0 behind",
+        "there is no topic 'order': did you mean 'orders'?",
+    ],
     "raw_bytes.py": ["['25.8', '25.9']", "[3, 4]"],
     "asynchronous.py": ["followed 100 events"],
     "consumer_group.py": ["handed out 400", "600 to go", "took 4 partitions", "then 600; 0 to go"],
@@ -29,7 +35,8 @@ OUTPUT = {
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(OUTPUT)
+    elsewhere = {"lsm_counters.py"}  # tests/lsm/test_lsm_keys.py
+    assert {path.name for path in EXAMPLES.glob("*.py")} - elsewhere == set(OUTPUT)
 
 
 @pytest.mark.parametrize("name", sorted(OUTPUT))
