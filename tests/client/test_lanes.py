@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from mainstem.client.lanes import Batch, Lane
+from mainstem.client.producer import hold_back
 from mainstem.client.retry import Deadline
 from mainstem.errors import Unavailable
 from mainstem.kernels import read_header
@@ -143,5 +144,21 @@ def test_without_idempotence_batches_stay_unnumbered() -> None:
     async def body(make: Callable[[int], Batch]) -> None:
         header = read_header(lane(make(0), idempotent=False).depart().data)
         assert (header.producer_id, header.base_sequence) == (-1, -1)
+
+    in_loop(body)
+
+
+def test_a_batch_behind_one_that_failed_is_held_back() -> None:
+    """A broker knows five batches: one sent past the failed one could hide that it is there."""
+
+    async def body(make: Callable[[int], Batch]) -> None:
+        found, other = lane(make(0), make(1)), lane(make(2))
+        first, second, third = found.depart(), found.depart(), other.depart()
+        found.again(first, TROUBLE)
+        load = [(found, second), (other, third)]
+        hold_back(load)
+        assert load == [(other, third)]
+        assert found.failed == [first, second]
+        assert not found.in_flight
 
     in_loop(body)

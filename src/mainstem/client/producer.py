@@ -134,7 +134,7 @@ class Producer:
         # producer's sequence numbers must arrive in order.
         async with self._turns[node]:
             connection = await self._cluster.connection(node, lane=self)
-            _hold_back(load)
+            hold_back(load)
             if not load:
                 return {}
             version = connection.version(PRODUCE)
@@ -275,7 +275,7 @@ def _load(lanes: list[Lane]) -> list[tuple[Lane, Batch]]:
     return load
 
 
-def _hold_back(load: list[tuple[Lane, Batch]]) -> None:
+def hold_back(load: list[tuple[Lane, Batch]]) -> None:
     """Take out what must wait because a batch before it failed while this was in the queue.
 
     Sent now, it could be written before the failed one is sent again; and a broker knows only
