@@ -523,6 +523,11 @@ def test_a_closed_stem_closes_its_consumers(
         consumer.poll()
 
 
+def test_a_consumer_that_never_joined_closes_quietly(stem: ms.Stem, group: str) -> None:
+    with ms.connect(stem.address) as other, pytest.raises(ms.Invalid, match="never-created"):
+        other.consumer(group, "never-created")
+
+
 def test_a_dropped_consumer_leaves(stem: ms.Stem, make_topic: MakeTopic, group: str) -> None:
     topic = make_topic()
     consumer = stem.consumer(group, topic.name, protocol="classic")

@@ -314,6 +314,9 @@ class GroupConsumer:
         """
         if not self._gate.open:
             return
+        if self._membership is None:  # it never came to joining
+            self._gate.open = False
+            return
         if self._automatic is not None:
             self._automatic.cancel()
             await asyncio.gather(self._automatic, return_exceptions=True)
