@@ -162,7 +162,7 @@ class Crowd:
 @pytest.mark.slow
 @pytest.mark.skipif(
     "MAINSTEM_SOAK" not in os.environ,
-    reason="failed once in six runs on a loaded machine, cause not found yet: MAINSTEM_SOAK=1 runs it",
+    reason="failed once in six runs, cause not found yet: MAINSTEM_SOAK=1 runs it",
 )
 @pytest.mark.parametrize("seed", [11])
 def test_a_thousand_faults_and_a_broker_killed_in_between(seed: int, tmp_path: Path) -> None:
