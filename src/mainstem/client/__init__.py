@@ -30,7 +30,7 @@ from mainstem.client.consumer import (
     TopicPartition,
     check_isolation,
 )
-from mainstem.client.fetcher import Fetcher, Position
+from mainstem.client.fetcher import Fetched, Fetcher, Position
 from mainstem.client.formats import Format, Raw, Side
 from mainstem.client.groups import (
     GroupDescription,
@@ -44,7 +44,8 @@ from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.producer import Producer
 from mainstem.client.protobuf_format import Protobuf
-from mainstem.client.reader import Reader
+from mainstem.client.reader import Piece, Reader
+from mainstem.client.reader import decode as decode_chunk
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 from mainstem.client.transactions import TransactionalClient
@@ -65,6 +66,7 @@ __all__ = [
     "Connection",
     "ConsumerSettings",
     "Entity",
+    "Fetched",
     "Fetcher",
     "Format",
     "GroupConsumer",
@@ -78,6 +80,7 @@ __all__ = [
     "Json",
     "Mechanism",
     "PartitionDescription",
+    "Piece",
     "Point",
     "Points",
     "Position",
@@ -103,6 +106,7 @@ __all__ = [
     "avro_can_read",
     "bounds",
     "check_isolation",
+    "decode_chunk",
     "error_for",
     "is_retriable",
     "list_offsets",

@@ -146,6 +146,11 @@ class Opened(Message):
 
     ``kind``: events, latest, counter, sample, viewers, presence. ``stream`` is ``None`` for
     channels that are not in the log. ``state``: JSON of the snapshot frame, if there is one.
+
+    ``reason`` is set when a channel that was open had to be opened anew, because its topic was
+    re-created (``epoch``), truncated or expired under the reader, or a batch was corrupt
+    (``truncated``): what lies between is lost, so viewers get ``reset`` with this reason, and
+    their cursors take the new stream and offset.
     """
 
     channel: str
@@ -153,6 +158,7 @@ class Opened(Message):
     stream: Stream | None
     next_offset: int
     state: bytes | None = None
+    reason: str | None = None
 
 
 class Refused(Message):
