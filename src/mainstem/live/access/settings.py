@@ -24,6 +24,13 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of the sections: immutable, unknown keys refused."""
 
 
+def _at_least_zero(section: Section, *names: str) -> None:
+    for name in names:
+        value = getattr(section, name)
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"`{name}` is {value}: it must be a number from 0 up")
+
+
 class NamespaceAccess(Section, frozen=True):
     """Who may do what in one namespace.
 
@@ -244,10 +251,3 @@ def check_key_url(url: str) -> None:
         f"`jwks_url` {url!r} must be https (http only on loopback): who can change the keys on "
         "their way can sign tokens"
     )
-
-
-def _at_least_zero(section: Section, *names: str) -> None:
-    for name in names:
-        value = getattr(section, name)
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"`{name}` is {value}: it must be a number from 0 up")
