@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mainstem.errors import Unavailable
+from mainstem.filesystem import write_all
 from mainstem.kernels import BatchHeader, clear_append_time, stamp, stamp_append_time
 from mainstem.log import checkpoints
 from mainstem.log.config import LogConfig
 from mainstem.log.durability import KAFKA_STORAGE_ERROR, Durability
-from mainstem.log.filesystem import write_all
 from mainstem.log.indexes import MAX_OFFSET_ENTRIES, MAX_RELATIVE_OFFSET
 from mainstem.log.segment import Segment
 from mainstem.log.storage import Storage

@@ -15,7 +15,7 @@ from __future__ import annotations
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt
-from mainstem.log.filesystem import FileSystem, read_file, replace_file
+from mainstem.filesystem import FileSystem, read_file, replace_file
 
 RECOVERY_POINT = "recovery-point"
 LOG_START_OFFSET = "log-start-offset"

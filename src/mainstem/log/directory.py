@@ -9,9 +9,9 @@ from os import PathLike, fspath
 
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Closed, Invalid, Unavailable
+from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.log import recovery
 from mainstem.log.config import LogConfig
-from mainstem.log.filesystem import FileSystem, RealFileSystem
 from mainstem.log.handles import HandleCache
 from mainstem.log.partition import Partition
 from mainstem.log.storage import Environment

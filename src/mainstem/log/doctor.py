@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 
 from mainstem.clock import SystemClock
 from mainstem.errors import Corrupt
+from mainstem.filesystem import FileSystem, RealFileSystem, read_file
 from mainstem.log import checkpoints
 from mainstem.log.directory import TOPICS, partition_of
 from mainstem.log.epochs import LeaderEpochs
-from mainstem.log.filesystem import FileSystem, RealFileSystem, read_file
 from mainstem.log.handles import HandleCache
 from mainstem.log.indexes import IndexFileError, OffsetIndex, TimeIndex
 from mainstem.log.scan import TornLogError, scan

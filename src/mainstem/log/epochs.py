@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from mainstem.errors import Corrupt
-from mainstem.log.filesystem import FileSystem, read_file, replace_file
+from mainstem.filesystem import FileSystem, read_file, replace_file
 
 FILE_NAME = "leader-epoch-checkpoint"
 UNDEFINED = (-1, -1)

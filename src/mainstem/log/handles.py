@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mainstem.log.filesystem import File, FileSystem
+    from mainstem.filesystem import File, FileSystem
     from mainstem.log.segment import Segment
 
 

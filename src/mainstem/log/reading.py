@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mainstem.errors import Invalid
-from mainstem.log.filesystem import File
+from mainstem.filesystem import File
 from mainstem.log.segment import Segment
 from mainstem.log.storage import Storage
 

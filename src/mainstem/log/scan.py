@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from crc32c import crc32c
 
+from mainstem.filesystem import File
 from mainstem.kernels import HEADER_SIZE, BatchError, BatchHeader, read_batches, read_header
-from mainstem.log.filesystem import File
 from mainstem.log.segment import Segment
 
 _CHUNK = 1 << 20

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from mainstem.errors import Corrupt
+from mainstem.filesystem import File, FileSystem, read_file, replace_file, write_all
 from mainstem.kernels import HEADER_SIZE
-from mainstem.log.filesystem import File, FileSystem, read_file, replace_file, write_all
 from mainstem.log.handles import HandleCache
 from mainstem.log.indexes import NO_TIMESTAMP, IndexFileError, OffsetIndex, TimeIndex
 

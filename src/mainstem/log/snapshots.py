@@ -15,7 +15,7 @@ import struct
 
 from crc32c import crc32c
 
-from mainstem.log.filesystem import FileSystem, read_file, write_all
+from mainstem.filesystem import FileSystem, read_file, write_all
 from mainstem.log.producers import REMEMBERED_BATCHES, ProducedBatch, Producer, Producers
 from mainstem.log.segment import segment_name
 

@@ -7,8 +7,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from mainstem.clock import Clock
+from mainstem.filesystem import FileSystem
 from mainstem.log.epochs import LeaderEpochs
-from mainstem.log.filesystem import FileSystem
 from mainstem.log.handles import HandleCache
 from mainstem.log.producers import Producers
 from mainstem.log.segment import Segment

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from mainstem.filesystem import FileSystem
 from mainstem.lsm.batch import WriteBatch
 from mainstem.lsm.cache import BlockCache, set_memory_budget
 from mainstem.lsm.check import Finding, check
 from mainstem.lsm.family import Family
-from mainstem.lsm.filesystem import FileSystem
 from mainstem.lsm.keys import decode_key, encode_key, encode_keys
 from mainstem.lsm.options import FamilyOptions, StoreOptions
 from mainstem.lsm.snapshot import Snapshot

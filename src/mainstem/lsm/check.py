@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt, MainstemError
+from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
-from mainstem.lsm.filesystem import FileSystem, RealFileSystem
 from mainstem.lsm.log import SegmentReader, segment_name
 from mainstem.lsm.manifest import FamilyRecord, FileRecord, Manifest
 from mainstem.lsm.recovery import LOCK_NAME, OUR_FILE

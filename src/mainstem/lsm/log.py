@@ -17,8 +17,8 @@ import msgspec
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt
+from mainstem.filesystem import File, FileSystem, write_all
 from mainstem.kernels import Memory, lsm
-from mainstem.lsm.filesystem import File, FileSystem, write_all
 
 _FILE_HEAD: Final = struct.Struct("<8sIIQQQ24s")
 _FILE_MAGIC: Final = b"MSLSMLG1"

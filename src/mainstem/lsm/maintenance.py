@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from mainstem.errors import Corrupt
+from mainstem.filesystem import FileSystem
 from mainstem.kernels import lsm
-from mainstem.lsm.filesystem import FileSystem
 from mainstem.lsm.layers import (
     LAST_LEVEL,
     NO_RANGES,

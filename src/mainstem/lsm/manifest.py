@@ -15,7 +15,7 @@ import msgspec
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt
-from mainstem.lsm.filesystem import FileSystem, replace_file
+from mainstem.filesystem import FileSystem, replace_file
 from mainstem.lsm.options import FamilyOptions, Field
 
 NAME: Final = "manifest"

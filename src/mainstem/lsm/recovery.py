@@ -10,9 +10,9 @@ import secrets
 from typing import Final
 
 from mainstem.errors import Conflict, Corrupt, Unavailable
+from mainstem.filesystem import File, FileSystem
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
-from mainstem.lsm.filesystem import File, FileSystem
 from mainstem.lsm.log import SegmentReader, segment_name
 from mainstem.lsm.manifest import FamilyRecord, Manifest
 from mainstem.lsm.options import FamilyOptions, StoreOptions

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt, MainstemError, Unavailable
+from mainstem.filesystem import File, FileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm.cache import BlockCache
 from mainstem.lsm.codecs import CODEC_NAMES, decompress
-from mainstem.lsm.filesystem import File, FileSystem
 from mainstem.lsm.manifest import FileRecord
 
 HEAD: Final = struct.Struct("<8sIIQ36sI")  # magic, version, flags, store, zeros, crc

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from crc32c import crc32c
 
 from mainstem.errors import Conflict, Corrupt, Invalid, Unavailable
-from mainstem.kernels import lsm
-from mainstem.lsm import arrow
-from mainstem.lsm import manifest as manifests
-from mainstem.lsm.filesystem import (
+from mainstem.filesystem import (
     FileSystem,
     LinkingFileSystem,
     RealFileSystem,
     write_all,
 )
+from mainstem.kernels import lsm
+from mainstem.lsm import arrow
+from mainstem.lsm import manifest as manifests
 from mainstem.lsm.layers import DiskLayer
 from mainstem.lsm.manifest import FileRecord, LayerRecord
 from mainstem.lsm.options import FamilyOptions

@@ -9,9 +9,9 @@ from typing import Final
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt
+from mainstem.filesystem import FileSystem, write_all
 from mainstem.kernels import Memory, lsm
 from mainstem.lsm.codecs import CODEC_NAMES, compress
-from mainstem.lsm.filesystem import FileSystem, write_all
 from mainstem.lsm.manifest import FileRecord
 from mainstem.lsm.options import FamilyOptions
 from mainstem.lsm.runs import (

@@ -1,15 +1,16 @@
-"""The few file operations the log uses, behind an interface that tests can crash.
+"""The few file operations that rooms use, behind an interface that tests can crash.
 
-Durability rules every implementation shares with POSIX: written bytes survive a crash only
-after ``File.fdatasync``; created, renamed and unlinked names only after ``fsync_directory`` of
-the directory that holds them.
+Ground that every room stands on, like ``errors`` and ``clock``: it imports nothing of ours and
+nothing heavy. Durability rules every implementation shares with POSIX: written bytes survive a
+crash only after ``File.fdatasync``; created, renamed and unlinked names only after
+``fsync_directory`` of the directory that holds them.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from typing_extensions import Buffer
 
@@ -68,6 +69,13 @@ class FileSystem(Protocol):
     def fsync_directory(self, path: str) -> None: ...
 
 
+@runtime_checkable
+class LinkingFileSystem(Protocol):
+    """A file system that can give a file a second name; without it, copies are made."""
+
+    def link(self, source: str, target: str) -> None: ...
+
+
 class RealFile:
     """A descriptor with positioned reads and writes."""
 
@@ -107,8 +115,8 @@ class RealFile:
         os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def __del__(self) -> None:
-        # Readers may hold a slice of a file that the log has closed or deleted: the descriptor
-        # goes with its last reader.
+        # Readers may hold a file that its room has closed or deleted: the descriptor, and with it
+        # the data, goes with its last reader.
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -141,6 +149,9 @@ class RealFileSystem:
     def unlink(self, path: str) -> None:
         Path(path).unlink()
 
+    def link(self, source: str, target: str) -> None:
+        os.link(source, target)
+
     def fsync_directory(self, path: str) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -151,7 +162,7 @@ class RealFileSystem:
 
 def write_all(file: File, data: Buffer, position: int) -> None:
     """Write every byte at ``position`` or raise ``OSError``."""
-    view = memoryview(data)
+    view = memoryview(data).cast("B")
     while view:
         taken = file.pwrite(view, position)
         if taken <= 0:
