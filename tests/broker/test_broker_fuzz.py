@@ -1,6 +1,6 @@
 """Random and mutated frames: the broker answers or closes, and lives on.
 
-In the fast suite a few thousand per seed; ``MAINSTEM_FUZZ_FRAMES`` sets another number (the
+In the fast suite a few thousand per seed; ``TEST_FUZZ_FRAMES`` sets another number (the
 slow runs of `make test` add up to a million).
 """
 
@@ -22,7 +22,7 @@ from mainstem.testing import RawConnection, running_broker
 from mainstem.wire import Message, encode_request, message_encoding, request_frame, schema, shapes
 from reference.produce import batch, create, fetch, produce, produce_message
 
-FRAMES = int(os.environ.get("MAINSTEM_FUZZ_FRAMES", "125000"))
+FRAMES = int(os.environ.get("TEST_FUZZ_FRAMES", "125000"))
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFE, 0xFF)
 
 

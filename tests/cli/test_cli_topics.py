@@ -112,10 +112,21 @@ def test_no_broker_is_one_sentence(cli: Cli) -> None:
 def test_deleting_asks_first(cli: Cli, name: str) -> None:
     cli("topic", "create", name)
     code, _, err = cli("topic", "delete", name, stdin=b"n\n")
-    assert code != 0
-    assert "Delete topic" in err
+    assert code == 1
+    assert f"Delete topic '{name}' with all its records? n\nmainstem: nothing was changed\n" == err
     assert name in cli("topic", "list").out
     assert cli("topic", "delete", name, stdin=b"y\n").code == 0
+
+
+@pytest.mark.parametrize("what", ["topic", "group"])
+def test_deleting_where_nobody_can_answer_is_wrong_usage(cli: Cli, name: str, what: str) -> None:
+    cli("topic", "create", name)
+    code, out, err = cli(what, "delete", name, stdin=b"")
+    assert (code, out) == (2, "")
+    assert err.startswith("mainstem: ")
+    assert err.endswith("Nobody is there to answer: add --yes\n")
+    assert err.count("\n") == 1
+    assert name in cli("topic", "list").out
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 from mainstem.kernels import BatchError, decode_records, read_batches
 from reference.record_batch import Reader, Record, decode_record, encode_records, varint
 
-SEED = int(os.environ.get("MAINSTEM_SEED", "7"))
+SEED = int(os.environ.get("TEST_SEED", "7"))
 HEADER = struct.Struct(">qiiBIhiqqqhii")
 EXTREMES = [0, 1, -1, -2, 63, 64, 127, 128, 2**31 - 1, -(2**31), 2**31 - 8, 2**20]
 

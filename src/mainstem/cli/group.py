@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mainstem.cli.options import BROKERS, PLACES, AsJson, Brokers, connect, place
+from mainstem.cli.options import BROKERS, PLACES, AsJson, Brokers, confirm, connect, place
 from mainstem.cli.output import note, show
 
 app = typer.Typer(help="List, describe, reset and delete consumer groups.", no_args_is_help=True)
@@ -68,7 +68,7 @@ def delete(
 ) -> None:
     """Forget a group and its committed offsets."""
     if not yes:
-        typer.confirm(f"Forget group {group!r} and its offsets?", abort=True, err=True)
+        confirm(f"Forget group {group!r} and its offsets?")
     with connect(brokers) as stem:
         stem.delete_group(group)
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,3 +58,30 @@ def settings(pairs: list[str] | None, option: str = "--config") -> dict[str, str
             raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint=option)
         found[name.strip()] = value.strip() or None
     return found
+
+
+class Declined(Exception):  # noqa: N818 - not an error of ours: the user's own word
+    """Nothing was done; ``main`` says why and ends with ``exit_code``."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+    def format_message(self) -> str:
+        """As the command parser's own errors have it."""
+        return str(self)
+
+
+def confirm(question: str) -> None:
+    """Ask before something is lost. Raises ``Declined`` for "no", and where nobody can answer."""
+    stream = sys.stdin  # None where the process was started without one
+    if stream is not None and stream.isatty():
+        agreed = typer.confirm(question, err=True)
+    else:
+        answer = "" if stream is None else stream.readline()
+        if not answer:
+            raise Declined(f"{question} Nobody is there to answer: add --yes", 2)
+        typer.echo(f"{question} {answer.strip()}", err=True)
+        agreed = answer.strip().lower() in {"y", "yes"}
+    if not agreed:
+        raise Declined("nothing was changed", 1)

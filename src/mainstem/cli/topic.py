@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mainstem.cli.options import BROKERS, AsJson, Brokers, connect, settings
+from mainstem.cli.options import BROKERS, AsJson, Brokers, confirm, connect, settings
 from mainstem.cli.output import note, show
 
 app = typer.Typer(help="Create, describe, change and delete topics.", no_args_is_help=True)
@@ -121,7 +121,7 @@ def delete(
 ) -> None:
     """Delete a topic with all its records."""
     if not yes:
-        typer.confirm(f"Delete topic {name!r} with all its records?", abort=True, err=True)
+        confirm(f"Delete topic {name!r} with all its records?")
     with connect(brokers) as stem:
         stem.delete_topic(name)
     if as_json:
