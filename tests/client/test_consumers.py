@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -491,6 +492,46 @@ def test_a_poll_in_an_empty_topic_ends_in_time(make_topic: MakeTopic, join: Any)
         began = time.monotonic()
         assert consumer.poll(0.1) is None
         assert 0.09 < time.monotonic() - began < 5
+
+
+def test_a_pattern_takes_what_matches_as_a_whole_and_what_comes_later(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, protocol: str
+) -> None:
+    one, two, other = make_topic(), make_topic(), make_topic()
+    fill(one, 5)
+    fill(other, 5)
+    pattern = re.compile(f"{two.name}|{one.name}|{other.name[:-1]}|{group}-LATER.*", re.IGNORECASE)
+    with ms.connect(stem.address, metadata_max_age=0.2) as mine:
+        options: Any = {"protocol": protocol, "heartbeat_interval": 0.1}
+        with mine.consumer(group, pattern, **options) as consumer:
+            assert take(consumer, 5) == list(range(5))
+            until(lambda: consumer.poll(0.1) is None and len(consumer.assignment) == 2, "both")
+            assert set(consumer.assignment) == {(one.name, 0), (two.name, 0)}
+            later = stem.create_topic(f"{group}-later-1", 2)
+            fill(later, 7)
+            assert sorted(take(consumer, 7)) == list(range(7))
+            assert len(consumer.assignment) == 4
+
+
+def test_a_pattern_that_only_python_has_is_matched_here(
+    make_topic: MakeTopic, stem: ms.Stem, group: str, protocol: str
+) -> None:
+    one, two = make_topic(), make_topic()
+    pattern = re.compile(f"(?={one.name}$){one.name[:-1]}.+|(?!.).")
+    if protocol == "consumer":
+        with pytest.raises(ms.Invalid, match="RE2 has no such syntax"):
+            stem.consumer(group, pattern, protocol="consumer")
+        return
+    fill(one, 3)
+    fill(two, 3)
+    with stem.consumer(group, pattern, heartbeat_interval=0.1) as consumer:
+        assert take(consumer, 3) == [0, 1, 2]
+        assert set(consumer.assignment) == {(one.name, 0)}
+
+
+def test_a_pattern_of_bytes_is_invalid(stem: ms.Stem, group: str) -> None:
+    with pytest.raises(ms.Invalid, match="names are text"):
+        stem.consumer(group, re.compile(b"a"))  # type: ignore[arg-type]  # the mistake tested
 
 
 def test_an_unknown_topic_is_refused_with_the_nearest_name(

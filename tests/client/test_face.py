@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -185,8 +186,56 @@ def test_an_asynchronous_read_left_early_is_closed(tmp_path: Path) -> None:
             async for batch in reading:
                 assert batch.num_rows == 1
                 break
-            await reading.aclose()  # type: ignore[attr-defined]  # it is a generator
+            await reading.close()
             assert len(asyncio.all_tasks()) == 1
+            assert [batch async for batch in reading] == []
+
+    asyncio.run(run())
+
+
+def test_an_asynchronous_read_that_nobody_closed_stops_by_itself(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with await ms.aopen(tmp_path) as stem:
+            topic = await stem.topic("t", create=True)
+            await topic.append([b"x"])
+            async for _ in topic.read(follow=True):
+                break
+            gc.collect()
+            while len(asyncio.all_tasks()) > 1:
+                await stem.topics()  # a turn of the loop
+
+    asyncio.run(run())
+
+
+def test_an_asynchronous_read_begins_where_its_block_begins(tmp_path: Path) -> None:
+    """What is appended inside ``async with`` is behind ``latest``, read or not by then."""
+
+    async def run() -> None:
+        async with await ms.aopen(tmp_path) as stem:
+            topic = await stem.topic("t", create=True)
+            await topic.append([b"before"])
+            async with topic.read("latest", follow=True) as batches:
+                await topic.append([b"inside"])
+                batch = await anext(batches)
+                assert batch["value"].to_pylist() == [b"inside"]
+            with pytest.raises(StopAsyncIteration):
+                await anext(batches)
+
+    asyncio.run(run())
+
+
+def test_an_asynchronous_read_of_a_closed_stem_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        stem = await ms.aopen(tmp_path)
+        topic = await stem.topic("t", create=True)
+        batches = topic.read(follow=True)
+        waiting = asyncio.ensure_future(anext(batches))
+        await stem.topics()
+        await stem.close()
+        with pytest.raises(ms.Closed):
+            await waiting
+        with pytest.raises(ms.Closed):
+            await anext(topic.read())
 
     asyncio.run(run())
 

@@ -11,7 +11,10 @@ from mainstem.wire import Message, api_versions, encode_request
 
 ID = uuid.UUID(int=7 << 64 | 9)
 LIMITS = {"max_wait_ms": 500, "max_bytes": 1 << 24, "partition_bytes": 1 << 22, "committed": True}
-TOPICS = [("a", ID, [(0, 5), (3, 1 << 40)]), ("b" * 200, ID, [(n, n) for n in range(200)])]
+TOPICS = [
+    ("a", ID, [(0, 5, -1), (3, 1 << 40, 6)]),
+    ("b" * 200, ID, [(n, n, n) for n in range(200)]),
+]
 
 
 def _general(version: int) -> bytes:
@@ -23,10 +26,11 @@ def _general(version: int) -> bytes:
                 Message(
                     partition=index,
                     fetch_offset=offset,
+                    current_leader_epoch=epoch,
                     partition_max_bytes=1 << 22,
                     replica_directory_id=None,
                 )
-                for index, offset in partitions
+                for index, offset, epoch in partitions
             ],
         )
         for name, topic_id, partitions in TOPICS
@@ -53,5 +57,5 @@ def test_other_versions_are_left_to_the_general_encoder(version: int) -> None:
 
 
 def test_a_topic_without_an_id_is_left_to_it_where_names_are_gone() -> None:
-    assert fetch_body(13, [("a", None, [(0, 0)])], **LIMITS) is None
-    assert fetch_body(12, [("a", None, [(0, 0)])], **LIMITS) is not None
+    assert fetch_body(13, [("a", None, [(0, 0, 0)])], **LIMITS) is None
+    assert fetch_body(12, [("a", None, [(0, 0, 0)])], **LIMITS) is not None

@@ -15,8 +15,8 @@ _HEAD = struct.Struct(">iiibii")
 _PARTITION = struct.Struct(">iiqiqib")
 _ANY_REPLICA = b"\xff\xff\xff\xff"
 
-#: Topic name, its id, and its partitions as (index, offset).
-TopicOffsets = tuple[str, UUID | None, list[tuple[int, int]]]
+#: Topic name, its id, and its partitions as (index, offset, leader epoch believed in).
+TopicOffsets = tuple[str, UUID | None, list[tuple[int, int, int]]]
 
 
 def fetch_body(
@@ -45,8 +45,8 @@ def fetch_body(
             encoded = name.encode()
             out += _varint(len(encoded) + 1) + encoded
         out += _varint(len(partitions) + 1)
-        for index, offset in partitions:
-            out += _PARTITION.pack(index, -1, offset, -1, -1, partition_bytes, 0)
+        for index, offset, epoch in partitions:
+            out += _PARTITION.pack(index, epoch, offset, -1, -1, partition_bytes, 0)
         out += b"\0"
     return bytes(out + b"\x01\x01\0")  # nothing forgotten, no rack, no tagged fields
 

@@ -10,6 +10,8 @@ from typing import Any
 from mainstem.client.cluster import Cluster
 from mainstem.client.fetch_request import TopicOffsets, fetch_body
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
+from mainstem.client.leader_epochs import UNKNOWN, Epochs, check_position
+from mainstem.client.metadata import PartitionMetadata
 from mainstem.client.retry import Deadline
 from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
 from mainstem.kernels import BatchError, read_batches
@@ -26,13 +28,19 @@ _WAIT_MS = 500
 
 @dataclass(slots=True, eq=False)
 class Position:
-    """Where one partition is read: the next offset, and where to stop (``None``: never)."""
+    """Where one partition is read: the next offset, and where to stop (``None``: never).
+
+    ``epoch`` is that of the leader that wrote the record before ``offset``, where known;
+    ``leader_epoch`` the one in whose log ``offset`` is known to be a place.
+    """
 
     topic: str
     partition: int
     offset: int
     end: int | None = None
+    epoch: int = UNKNOWN
     leader: int | None = None
+    leader_epoch: int = UNKNOWN
     deadline: Deadline | None = None
     trouble: MainstemError | None = None
     high_watermark: int = -1
@@ -58,6 +66,7 @@ class Fetched:
     start: int
     end: int | None
     aborted: tuple[tuple[int, int], ...] = ()
+    epochs: Epochs = ()
 
 
 @dataclass(slots=True)
@@ -164,12 +173,25 @@ class Fetcher:
                 found = await self._cluster.leader(
                     position.topic, position.partition, position.deadline
                 )
+                await self._check(position, found, position.deadline)
             except Unavailable as error:
+                self._cluster.forget(position.topic)
                 position.trouble = error
                 continue  # asked again, by the next route
-            position.leader = found.leader
+            position.leader, position.leader_epoch = found.leader, found.leader_epoch
         self._changed.set()
         self._route()
+
+    async def _check(
+        self, position: Position, leader: PartitionMetadata, deadline: Deadline
+    ) -> None:
+        """Raise ``LogCut`` where a new leader's log is another one than was read."""
+        epoch = leader.leader_epoch
+        known = (UNKNOWN, position.leader_epoch, position.epoch)
+        if position.epoch != UNKNOWN and epoch not in known:
+            where = position.topic, position.partition
+            at = position.offset, position.epoch
+            await check_position(self._cluster, where, at, leader, deadline)
 
     # --- fetching ----------------------------------------------------------------------------
 
@@ -199,7 +221,7 @@ class Fetcher:
             topic = topics.setdefault(
                 position.topic, (position.topic, known.id if known else None, [])
             )
-            topic[2].append((position.partition, position.offset))
+            topic[2].append((position.partition, position.offset, position.leader_epoch))
         connection = await self._cluster.connection(node, lane=self)
         timeout = self._cluster.config.request_timeout
         version = connection.version(FETCH)
@@ -233,10 +255,11 @@ class Fetcher:
                         Message(
                             partition=index,
                             fetch_offset=offset,
+                            current_leader_epoch=epoch,
                             partition_max_bytes=size,
                             replica_directory_id=None,
                         )
-                        for index, offset in partitions
+                        for index, offset, epoch in partitions
                     ],
                 )
                 for name, topic_id, partitions in topics.values()
@@ -271,7 +294,7 @@ class Fetcher:
         data = part.records
         if not data:
             return
-        last = _last_offset(data, position.name)
+        last, epochs = _last_offset(data, position.name)
         if last is None:
             raise Invalid(
                 f"{position.name} at offset {position.offset}: the record batch does not fit "
@@ -282,9 +305,9 @@ class Fetcher:
             (found.producer_id, found.first_offset) for found in part.aborted_transactions or ()
         )
         chunk = Fetched(
-            position.topic, position.partition, data, position.offset, position.end, aborted
+            position.topic, position.partition, data, position.offset, position.end, aborted, epochs
         )
-        position.offset = max(position.offset, last + 1)
+        position.offset, position.epoch = max(position.offset, last + 1), epochs[-1][1]
         self._state.chunks.append(chunk)
         self._state.size += len(data)
         if position.finished:
@@ -316,10 +339,15 @@ def _id(topic: Message) -> Any:
     return topic.__dict__.get("topic_id")
 
 
-def _last_offset(data: Any, name: str) -> int | None:
-    """The last offset of the whole batches in ``data``; ``None`` when there is no whole one."""
+def _last_offset(data: Any, name: str) -> tuple[int | None, Epochs]:
+    """The last offset of the whole batches in ``data``, ``None`` when there is no whole one, and
+    the epochs of their leaders."""
     try:
         headers = read_batches(data, 0, -1, False, whole=False, dense=False)
     except BatchError as error:
         raise Corrupt(f"{name}: {error}", code=_CORRUPT) from error
-    return headers[-1].last_offset if headers else None
+    epochs: list[tuple[int, int]] = []
+    for header in headers:
+        if not epochs or header.leader_epoch != epochs[-1][1]:
+            epochs.append((header.base_offset, header.leader_epoch))
+    return (headers[-1].last_offset if headers else None), tuple(epochs)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
 from mainstem.client.fetcher import Fetched, Fetcher
 from mainstem.client.formats import Decode, Format, check_format
+from mainstem.client.leader_epochs import Epochs
 from mainstem.client.side_output import set_aside
 from mainstem.client.threads import off_loop
 from mainstem.errors import Corrupt, MainstemError
@@ -23,8 +24,15 @@ _TOPIC: Final = pa.dictionary(pa.int32(), pa.string())
 _HEAD: Final = ("_offset", "_timestamp", "_key", "_headers")
 
 
+class Place(NamedTuple):
+    """Where to go on in a partition, and which leaders wrote what came before it."""
+
+    offset: int
+    epochs: Epochs
+
+
 #: Where to go on behind a batch, by topic and partition.
-Places = dict[tuple[str, int], int]
+Places = dict[tuple[str, int], Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ class Piece:
     partition: int
     records: Any
     next_offset: int
+    epochs: Epochs = ()
 
 
 def decode(chunk: Fetched) -> list[Piece]:
@@ -49,7 +58,7 @@ def decode(chunk: Fetched) -> list[Piece]:
         if chunk.end is not None and next_offset > chunk.end:
             records = records.slice(0, _rows_below(records.column(0), chunk.end))
             next_offset = chunk.end
-        pieces.append(Piece(chunk.topic, chunk.partition, records, next_offset))
+        pieces.append(Piece(chunk.topic, chunk.partition, records, next_offset, chunk.epochs))
         if found.end <= position or found.end >= len(chunk.data):
             return pieces
         position = found.end
@@ -85,7 +94,13 @@ def cut(pieces: list[Piece], rows: int) -> tuple[list[Piece], list[Piece]]:
 
 def places(pieces: list[Piece]) -> Places:
     """Where to go on behind these."""
-    return {(piece.topic, piece.partition): piece.next_offset for piece in pieces}
+    found: Places = {}
+    for piece in pieces:
+        where = piece.topic, piece.partition
+        before = found.get(where)
+        epochs = piece.epochs if before is None else before.epochs + piece.epochs
+        found[where] = Place(piece.next_offset, epochs)
+    return found
 
 
 def assemble(pieces: list[Piece], decode_payload: Decode) -> Any:

@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 import difflib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
@@ -44,6 +45,7 @@ from mainstem.client import (
     resolve,
 )
 from mainstem.errors import Invalid, MainstemError
+from mainstem.face.async_batches import AsyncBatches
 from mainstem.face.consumers import AsyncConsumer, AsyncOnChange
 from mainstem.face.transactions import AsyncTransactions
 
@@ -191,14 +193,37 @@ class AsyncTopic:
         self._stem.readers.add(reader)
         return reader
 
-    async def read(self, start: Points = "earliest", **options: Any) -> AsyncIterator[Any]:
-        """Batches of the topic as ``pyarrow.RecordBatch``. See ``Topic.read``."""
-        reader = await self.reader(start, **options)
-        try:
-            while (batch := await reader.next()) is not None:
-                yield batch
-        finally:
-            await reader.close()
+    def read(
+        self,
+        start: Points = "earliest",
+        *,
+        end: Points | None = None,
+        follow: bool = False,
+        partitions: Sequence[int] | None = None,
+        format: Format | None = None,  # noqa: A002
+        batch_rows: int = _BATCH_ROWS,
+        max_wait: float = 0.0,
+        isolation: Isolation = "read_uncommitted",
+    ) -> AsyncBatches:
+        """Iterate over the records as ``pyarrow.RecordBatch``. See ``Topic.read``.
+
+        ``async for batch in topic.read()`` looks up where it begins with the first batch;
+        ``async with topic.read("latest", follow=True) as batches`` at once: nothing that is
+        appended inside the block is missed.
+        """
+        return AsyncBatches(
+            lambda: self.reader(
+                start,
+                end=end,
+                follow=follow,
+                partitions=partitions,
+                format=format,
+                batch_rows=batch_rows,
+                max_wait=max_wait,
+                isolation=isolation,
+            ),
+            self._stem.cluster.check,
+        )
 
     async def describe(self) -> TopicDescription:
         """Partitions, offsets and settings."""
@@ -329,7 +354,7 @@ class AsyncStem:
     def consumer(
         self,
         group: str,
-        topics: str | Sequence[str],
+        topics: str | Sequence[str] | re.Pattern[str],
         *,
         format: Format | None = None,  # noqa: A002
         start: Point | None = "earliest",
@@ -348,9 +373,12 @@ class AsyncStem:
         on_lost: AsyncOnChange | None = None,
     ) -> AsyncConsumer:
         """A member of a group; joins with ``async with`` or the first batch. See ``Stem``'s."""
+        pattern = topics if isinstance(topics, re.Pattern) else None
+        names = (topics,) if isinstance(topics, str) else topics
         settings = ConsumerSettings(
             group,
-            (topics,) if isinstance(topics, str) else tuple(topics),
+            () if isinstance(names, re.Pattern) else tuple(names),
+            pattern=pattern,
             format=Raw() if format is None else format,
             start=start,
             isolation=isolation,

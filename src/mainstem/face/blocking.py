@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn
@@ -333,7 +334,7 @@ class Stem:
     def consumer(
         self,
         group: str,
-        topics: str | Sequence[str],
+        topics: str | Sequence[str] | re.Pattern[str],
         *,
         format: Format | None = None,  # noqa: A002
         start: Point | None = "earliest",
@@ -352,6 +353,10 @@ class Stem:
         on_lost: OnChange | None = None,
     ) -> Consumer:
         """Join a group; iterate over what its partitions hold as ``pyarrow.RecordBatch``.
+
+        ``topics`` is a name, several, or a pattern (``re.compile("orders-.*")``) for all that
+        match as a whole, those created later, too: matched by the broker (KIP-848, in RE2's
+        syntax), otherwise here, every ``metadata_max_age``.
 
         A partition goes on where the group committed, without a commit at ``start``
         (``"earliest"``, ``"latest"``, a time; ``None``: raise). ``auto_commit`` is how often, in

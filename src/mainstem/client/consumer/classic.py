@@ -55,6 +55,7 @@ class ClassicMember:
         self.owned: frozenset[TopicPartition] = frozenset()
         self.given: frozenset[TopicPartition] = frozenset()
         self.group_topics: tuple[str, ...] = ()
+        self.topics = settings.topics  # what a pattern means now, where there is one
         self._assignors: dict[str, Assignor] = {found.name: found for found in settings.assignors}
         self._others: list[Candidate] = []
         self._skip = False
@@ -85,7 +86,7 @@ class ClassicMember:
         settings = self.settings
         owned = tuple(sorted(self.owned)) if self.cooperative else ()
         user_data = assignor.user_data(self.given, self.generation)
-        return Subscription(settings.topics, owned, self.generation, user_data, settings.rack)
+        return Subscription(self.topics, owned, self.generation, user_data, settings.rack)
 
     def joined(self, answer: Message) -> Next:
         """Take the answer to ``join``. ``GO_ON`` means: sync."""

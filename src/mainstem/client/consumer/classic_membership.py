@@ -15,6 +15,7 @@ from mainstem.client.consumer.classic import (
     Next,
 )
 from mainstem.client.consumer.membership import Identity, Membership, not_a_member
+from mainstem.client.consumer.patterns import matching
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.errors import Invalid, MainstemError, Unavailable
 from mainstem.wire import Message
@@ -109,6 +110,7 @@ class ClassicMembership(Membership):
         self._beating = asyncio.get_running_loop().create_task(self._beat())
 
     async def _join_once(self) -> Next:
+        await self._match()
         timeout = self._settings.max_poll_interval + _GRACE
         answer = await self._call(JOIN_GROUP, self._member.join(), timeout)
         return self._member.joined(answer)
@@ -183,13 +185,26 @@ class ClassicMembership(Membership):
     # --- what a leader watches ---------------------------------------------------------------
 
     async def _grown(self) -> bool:
-        """Whether topics have other numbers of partitions than when this leader gave them out."""
-        if not self._member.leads:
-            return False
+        """Whether topics have other numbers of partitions than when this leader gave them out, or
+        others fit the pattern."""
         try:
+            if await self._match():
+                return True
+            if not self._member.leads:
+                return False
             return await self._count(self._counts, fresh=True) != self._counts
         except Unavailable:
             return False  # looked at again later
+
+    async def _match(self) -> bool:
+        """See which topics the pattern means now, if there is one; whether that is new."""
+        pattern = self._settings.pattern
+        if pattern is None:
+            return False
+        await self._cluster.refresh(None, self._patience())
+        before = self._member.topics
+        self._member.topics = matching(pattern, self._cluster.metadata.topics.values())
+        return self._member.topics != before
 
     async def _count(self, topics: Iterable[str], *, fresh: bool = True) -> dict[str, int]:
         """How many partitions each topic has; 0 where it does not exist (yet)."""

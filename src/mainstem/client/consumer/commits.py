@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.consumer.classic import FENCED_INSTANCE, fenced
 from mainstem.client.consumer.membership import Identity, Membership
+from mainstem.client.consumer.positions import Committed
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
 from mainstem.client.kafka_errors import STALE_METADATA, error_for
@@ -28,11 +29,17 @@ class Commits:
     """Commits in order: a later one never gives way to an earlier. For one consumer."""
 
     def __init__(
-        self, cluster: Cluster, settings: ConsumerSettings, membership: Callable[[], Membership]
+        self,
+        cluster: Cluster,
+        settings: ConsumerSettings,
+        membership: Callable[[], Membership],
+        epoch: Callable[[TopicPartition, int], int],
     ) -> None:
+        """``epoch`` gives the leader epoch of the record before an offset (KIP-320)."""
         self._cluster = cluster
         self._settings = settings
         self._membership = membership
+        self._epoch = epoch
         self._turn = asyncio.Lock()
 
     async def commit(self, offsets: Offsets) -> None:
@@ -107,10 +114,32 @@ class Commits:
             generation_id_or_member_epoch=identity.generation,
             member_id=identity.member_id,
             group_instance_id=identity.instance_id,
-            topics=await _by_topic(self._cluster, offsets, deadline),
+            topics=await self._by_topic(offsets, deadline),
         )
 
-    async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    async def _by_topic(self, offsets: Offsets, deadline: Deadline) -> list[Message]:
+        """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on."""
+        topics: dict[str, list[Message]] = {}
+        for where, offset in offsets.items():
+            part = Message(
+                partition_index=where[1],
+                committed_offset=offset,
+                committed_leader_epoch=self._epoch(where, offset),
+                committed_metadata=None,
+            )
+            topics.setdefault(where[0], []).append(part)
+        return [
+            Message(
+                name=name,
+                topic_id=(await self._cluster.topic(name, deadline)).id,
+                partitions=parts,
+            )
+            for name, parts in topics.items()
+        ]
+
+    async def committed(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
         """What the group has committed in these; partitions without a commit are left out.
 
         Waits for offsets of transactions that are being committed.
@@ -119,14 +148,14 @@ class Commits:
         for topic, index in partitions:
             topics.setdefault(topic, []).append(index)
 
-        async def attempt(deadline: Deadline) -> dict[TopicPartition, int]:
+        async def attempt(deadline: Deadline) -> dict[TopicPartition, Committed]:
             return await self._fetch(topics, deadline)
 
         return await self._cluster.retrying(attempt) if topics else {}
 
     async def _fetch(
         self, topics: Mapping[str, list[int]], deadline: Deadline
-    ) -> dict[TopicPartition, int]:
+    ) -> dict[TopicPartition, Committed]:
         group = self._settings.group
         names = {}
         asked = []
@@ -147,23 +176,13 @@ class Commits:
                     raise_for(int(part.error_code), f"offsets of group {group!r}")
                     if part.committed_offset >= 0:
                         name = topic.name or names[topic.topic_id]
-                        offsets[name, part.partition_index] = int(part.committed_offset)
+                        epoch = getattr(part, "committed_leader_epoch", -1)
+                        place = Committed(int(part.committed_offset), int(epoch))
+                        offsets[name, part.partition_index] = place
         except MainstemError:
             self._cluster.forget_coordinator(group)
             raise
         return offsets
-
-
-async def _by_topic(cluster: Cluster, offsets: Offsets, deadline: Deadline) -> list[Message]:
-    """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on."""
-    topics: dict[str, list[Message]] = {}
-    for (topic, index), offset in offsets.items():
-        part = Message(partition_index=index, committed_offset=offset, committed_metadata=None)
-        topics.setdefault(topic, []).append(part)
-    return [
-        Message(name=name, topic_id=(await cluster.topic(name, deadline)).id, partitions=parts)
-        for name, parts in topics.items()
-    ]
 
 
 def _lost(

@@ -20,13 +20,15 @@ from mainstem.client.consumer.positions import Positions
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
 from mainstem.client.fetcher import Fetcher, Position
+from mainstem.client.leader_epochs import LogCut
 from mainstem.client.offsets import Point
 from mainstem.client.reader import Reader
 from mainstem.client.retry import Gate
 from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 
-_OUT_OF_RANGE, _FENCED = 1, 82
-_NO_MODERN_GROUP = frozenset({23, 35, 69})  # codes after which "auto" means classic
+_OUT_OF_RANGE, _FENCED, _INVALID_PATTERN = 1, 82, 128
+_NO_MODERN_GROUP = frozenset({23, 35, 69, 128})  # codes after which "auto" means classic
+_PATTERN_VERSION = 1  # of ConsumerGroupHeartbeat, from which the broker matches patterns
 
 
 class GroupConsumer:
@@ -37,7 +39,7 @@ class GroupConsumer:
         self.positions = Positions(cluster, settings)
         self._cluster = cluster
         self._gate = Gate(f"the consumer of group {settings.group!r}")
-        self._commits = Commits(cluster, settings, lambda: self.membership)
+        self._commits = Commits(cluster, settings, lambda: self.membership, self.positions.epoch)
         self._reader: Reader | None = None
         self._taking: asyncio.Task[Any] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -77,6 +79,16 @@ class GroupConsumer:
                 'use protocol="classic", or leave it to Mainstem',
                 code=35,
             )
+        if settings.pattern is not None:
+            matched = offered and connection.version(CONSUMER_GROUP_HEARTBEAT) >= _PATTERN_VERSION
+            offered = matched and settings.server_pattern is not None
+            if settings.protocol == "consumer" and not offered:
+                raise Invalid(
+                    f"the broker at {connection.name} does not match {settings.pattern.pattern!r}"
+                    f'{" (RE2 has no such syntax)" if matched else ""}: use protocol="classic", '
+                    "where this client matches it, or leave it to Mainstem",
+                    code=_INVALID_PATTERN,
+                )
         return offered and (settings.protocol == "consumer" or settings.assignor is None)
 
     @property
@@ -157,6 +169,10 @@ class GroupConsumer:
     async def _handed_out(self, taking: asyncio.Task[Any]) -> Any:
         try:
             found = taking.result()
+        except LogCut as error:
+            await self._drop_reader()
+            await self.positions.cut(error)
+            raise
         except Invalid as error:
             await self._drop_reader()
             if error.code != _OUT_OF_RANGE:
@@ -182,7 +198,8 @@ class GroupConsumer:
             places = self.positions.readable()
             if not places:
                 return None
-            found = [Position(topic, index, at) for (topic, index), at in places.items()]
+            epoch = self.positions.epoch
+            found = [Position(*where, at, epoch=epoch(where, at)) for where, at in places.items()]
             fetcher = Fetcher(
                 self._cluster,
                 found,
@@ -303,7 +320,8 @@ class GroupConsumer:
 
     async def committed(self) -> dict[TopicPartition, int]:
         """The group's commits in the assigned partitions; those without one are left out."""
-        return await self._commits.committed(self.positions.assigned())
+        found = await self._commits.committed(self.positions.assigned())
+        return {where: place.offset for where, place in found.items()}
 
     # --- the end -----------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class ModernMember:
             rack_id=settings.rack if full else None,
             rebalance_timeout_ms=int(settings.max_poll_interval * 1000) if full else -1,
             subscribed_topic_names=sorted(settings.topics) if full else None,
-            subscribed_topic_regex=None,
+            subscribed_topic_regex=settings.server_pattern if full else None,
             server_assignor=settings.server_assignor if full else None,
             topic_partitions=owned,
         )

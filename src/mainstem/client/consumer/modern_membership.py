@@ -84,7 +84,8 @@ class ModernMembership(Membership):
         names = self._topic_names()
         if any(topic_id not in names for topic_id, _ in places):
             try:
-                await self._cluster.refresh(list(self._settings.topics), self._patience())
+                wanted = None if self._settings.pattern else list(self._settings.topics)
+                await self._cluster.refresh(wanted, self._patience())
             except Unavailable:
                 asyncio.get_running_loop().call_later(1.0, self._target_changed.set)
             names = self._topic_names()

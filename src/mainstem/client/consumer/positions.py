@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
+from mainstem.client.leader_epochs import UNKNOWN, EpochRuns, LogCut
 from mainstem.client.offsets import LATEST, Point, bounds, list_offsets, resolve
+from mainstem.client.reader import Place
 from mainstem.errors import Invalid
 
 _NO_OFFSET = 1
+
+
+class Committed(NamedTuple):
+    """A commit: where to go on, and the leader epoch of the record before, -1 if not known."""
+
+    offset: int
+    leader_epoch: int
 
 
 class Positions:
@@ -24,6 +34,7 @@ class Positions:
         self._committed: dict[TopicPartition, int] = {}
         self._began: dict[TopicPartition, int] = {}  # where to go back to: commit, start or seek
         self._paused: set[TopicPartition] = set()
+        self._epochs: dict[TopicPartition, EpochRuns] = {}
 
     def assigned(self) -> dict[TopicPartition, int]:
         """The next offset to be handed out of each."""
@@ -37,11 +48,17 @@ class Positions:
         """What is assigned and paused."""
         return frozenset(self._paused)
 
-    def advance(self, places: Mapping[TopicPartition, int], *, processed: bool) -> None:
+    def epoch(self, where: TopicPartition, at: int) -> int:
+        """The epoch of the leader that wrote the record before ``at``; -1 if not known."""
+        runs = self._epochs.get(where)
+        return UNKNOWN if runs is None else runs.before(at)
+
+    def advance(self, places: Mapping[TopicPartition, Place], *, processed: bool) -> None:
         """A batch was handed out; ``processed`` where it held nothing to process."""
-        for where, at in places.items():
+        for where, (at, epochs) in places.items():
             if where in self._handed:
                 self._handed[where] = at
+                self._epochs.setdefault(where, EpochRuns()).add(epochs, at)
                 if processed:
                     self._processed[where] = at
 
@@ -72,16 +89,20 @@ class Positions:
         """Not ours any more."""
         for where in partitions:
             self._paused.discard(where)
+            self._epochs.pop(where, None)
             for offsets in (self._handed, self._processed, self._committed, self._began):
                 offsets.pop(where, None)
 
     # --- beginning ---------------------------------------------------------------------------
 
     async def assign(
-        self, partitions: Iterable[TopicPartition], committed: Mapping[TopicPartition, int]
+        self, partitions: Iterable[TopicPartition], committed: Mapping[TopicPartition, Committed]
     ) -> None:
         """Begin at the commit, without one where ``start`` says."""
-        found = {where: committed[where] for where in partitions if where in committed}
+        found = {where: committed[where].offset for where in partitions if where in committed}
+        for where, at in found.items():
+            if committed[where].leader_epoch != UNKNOWN:
+                self._epochs[where] = EpochRuns(((at - 1, committed[where].leader_epoch),))
         fresh = await self._start([where for where in partitions if where not in committed])
         self._committed |= found
         for where, at in (found | fresh).items():
@@ -117,6 +138,15 @@ class Positions:
         for where, at in (await self._start(outside)).items():
             if where in self._handed:
                 self._place(where, at)
+
+    async def cut(self, found: LogCut) -> None:
+        """What was read is gone: go on where the log differs, ``start`` says where else."""
+        where = found.topic, found.partition
+        if where in self._handed:
+            self._epochs.pop(where, None)
+            fresh = {where: found.offset} if found.offset is not None else None
+            for place, at in (fresh or await self._start([where])).items():
+                self._place(place, at)
 
     async def seek(self, where: TopicPartition, point: Point) -> None:
         """Go on at ``point``. Raises ``Invalid`` where that is, or the partition is, elsewhere."""

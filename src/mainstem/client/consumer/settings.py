@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mainstem.client.consumer.assignors import Assignor, Range, RoundRobin
+from mainstem.client.consumer.patterns import as_re2, check_pattern
 from mainstem.client.consumer.sticky import CooperativeSticky, Sticky
 from mainstem.client.formats import Format, Raw
 from mainstem.client.offsets import Point
@@ -28,7 +30,8 @@ class ConsumerSettings:
     """See ``Stem.consumer`` for each; all times in seconds."""
 
     group: str
-    topics: tuple[str, ...]
+    topics: tuple[str, ...]  # none where there is a pattern
+    pattern: re.Pattern[str] | None = None
     format: Format = field(default_factory=Raw)
     start: Point | None = "earliest"
     isolation: Isolation = "read_uncommitted"
@@ -47,7 +50,9 @@ class ConsumerSettings:
     def __post_init__(self) -> None:
         if not self.group or not isinstance(self.group, str):
             raise Invalid(f"group={self.group!r} is not valid: give a name", code=24)
-        if not self.topics or not all(self.topics):
+        if self.pattern is not None:
+            check_pattern(self.pattern)
+        elif not _names(self.topics):
             raise Invalid(f"topics={self.topics!r} is not valid: name one topic or more", code=17)
         _choice("protocol", self.protocol, (None, "classic", "consumer"))
         check_isolation(self.isolation)
@@ -78,6 +83,11 @@ class ConsumerSettings:
         return tuple(ASSIGNORS[name] for name in names)
 
     @property
+    def server_pattern(self) -> str | None:
+        """The pattern in the coordinator's syntax (RE2), where it can be said in it."""
+        return None if self.pattern is None else as_re2(self.pattern)
+
+    @property
     def server_assignor(self) -> str | None:
         """What the coordinator is asked for under KIP-848; ``None`` leaves it to it."""
         if self.assignor is None or isinstance(self.assignor, str):
@@ -88,6 +98,10 @@ class ConsumerSettings:
 def check_isolation(isolation: str) -> None:
     """Raise ``Invalid`` unless it is one."""
     _choice("isolation", isolation, ("read_uncommitted", "read_committed"))
+
+
+def _names(topics: Sequence[object]) -> bool:
+    return bool(topics) and all(isinstance(name, str) and name for name in topics)
 
 
 def _choice(name: str, value: object, known: Sequence[object]) -> None:

@@ -75,13 +75,22 @@ class TransactionCoordinator:
             self.identity = int(answer.producer_id), int(answer.producer_epoch)
 
     async def commit_offsets(
-        self, group: str, identity: Identity, offsets: Mapping[TopicPartition, int]
+        self,
+        group: str,
+        identity: Identity,
+        offsets: Mapping[TopicPartition, int],
+        epochs: Mapping[TopicPartition, int],
     ) -> None:
         """Offsets that become the group's with the transaction."""
 
         topics: dict[str, list[Message]] = {}
         for (topic, index), offset in offsets.items():
-            part = Message(partition_index=index, committed_offset=offset, committed_metadata=None)
+            part = Message(
+                partition_index=index,
+                committed_offset=offset,
+                committed_leader_epoch=epochs[topic, index],
+                committed_metadata=None,
+            )
             topics.setdefault(topic, []).append(part)
 
         async def attempt(deadline: Deadline) -> None:

@@ -114,7 +114,8 @@ class TransactionalClient:
             if not self._coordinator.version2 and group not in self._groups:
                 await self._coordinator.add_group(group)
                 self._groups.add(group)
-            await self._coordinator.commit_offsets(group, identity, wanted)
+            epochs = {where: consumer.positions.epoch(where, at) for where, at in wanted.items()}
+            await self._coordinator.commit_offsets(group, identity, wanted, epochs)
         except BaseException as error:
             await self._failed(error)
             raise
