@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mainstem.kernels.avro_rows import AvroPlan, decode_avro, encode_avro
+    from mainstem.kernels.live_ring import Ring
+    from mainstem.kernels.live_sender import Sender, latency_bounds
     from mainstem.kernels.payload_columns import Sources
     from mainstem.kernels.protobuf_rows import (
         ProtobufPlan,
@@ -49,15 +51,18 @@ except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subpro
         "with `pip install .` on a machine with a C compiler"
     ) from error
 
-# For payload formats only: a broker, which must start at once, does without.
+# For payload formats and live's workers: a broker, which must start at once, does without.
 _LAZY = {
     "AvroPlan": "avro_rows",
     "ProtobufPlan": "protobuf_rows",
+    "Ring": "live_ring",
+    "Sender": "live_sender",
     "Sources": "payload_columns",
     "decode_avro": "avro_rows",
     "decode_protobuf": "protobuf_rows",
     "encode_avro": "avro_rows",
     "encode_protobuf": "protobuf_rows",
+    "latency_bounds": "live_sender",
     "split_frames": "registry_frames",
 }
 
@@ -74,6 +79,8 @@ __all__ = [
     "MessageError",
     "ProtobufPlan",
     "RecordColumns",
+    "Ring",
+    "Sender",
     "Sources",
     "clear_append_time",
     "decode_avro",
@@ -84,6 +91,7 @@ __all__ = [
     "encode_records",
     "first_without_key",
     "json_rows",
+    "latency_bounds",
     "message_decoder",
     "murmur2",
     "partitions_of",
