@@ -139,6 +139,16 @@ class LimitSettings(Section, frozen=True):
         return msgspec.structs.replace(self, **shared)
 
 
+NO_LIMITS = LimitSettings(
+    connections_per_address=0,
+    connections_per_user=0,
+    connects_per_address=0.0,
+    publishes_per_address=0.0,
+    publishes_per_user=0.0,
+    failures_per_address=0.0,
+)
+
+
 class TicketSettings(Section, frozen=True):
     """Tickets: ``seconds`` they live (30 at most); whether other nodes' are accepted.
 
@@ -192,7 +202,8 @@ class AccessSettings(Section, frozen=True):
         """These settings for a listener: on loopback with nothing configured, the demo's.
 
         Comments, likes and scores are then open to everybody who can reach loopback, that is
-        to this machine's users; pages only where they come from loopback, too.
+        to this machine's users; pages only where they come from loopback, too. Limits that are
+        not configured are off: everybody there has one address, proxies and load tests too.
         """
         if not loopback:
             return self
@@ -206,6 +217,8 @@ class AccessSettings(Section, frozen=True):
         if not settings.origins:
             origins = ("http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
             settings = msgspec.structs.replace(settings, origins=origins)
+        if settings.limits == LimitSettings():
+            settings = msgspec.structs.replace(settings, limits=NO_LIMITS)
         return settings
 
 
