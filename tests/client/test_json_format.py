@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mainstem as ms
-from mainstem.kernels import BinaryColumn, JsonColumn, json_rows
+from mainstem.kernels import BinaryColumn, JsonColumn, json_lists, json_rows
 
 MakeTopic = Callable[..., ms.Topic]
 
@@ -109,8 +109,27 @@ def test_with_a_schema_rows_come_back_as_they_went(columns: dict[str, list[Any]]
         (pa.array([[1, None]]), "[1,null]"),
         (pa.array([{"a": [1], "b": None}]), '{"a":[1],"b":null}'),
         (pa.nulls(1), "null"),
+        (pa.array([1.5], pa.float16()), "1.5"),
+        (pa.array([b"hi"], pa.binary(2)), '"aGk="'),
+        (pa.array([b""], pa.large_binary()), '""'),
+        (pa.array([b"abc", b"abcd", b"abcde"], pa.binary_view())[1:2], '"YWJjZA=="'),
+        (pa.array([[("a", 1), ("é", None)]], pa.map_(pa.string(), pa.int8())), '{"a":1,"é":null}'),
+        (pa.array([None], pa.map_(pa.string(), pa.int8())), "null"),
+        (pa.array([[], [["x"], None]], pa.large_list(pa.list_(pa.string())))[1:], '[["x"],null]'),
+        (pa.array([[1, 2]], pa.list_(pa.int8(), 2)), "[1,2]"),
+        (pa.array([[1, 2]], pa.list_view(pa.int8())), "[1,2]"),
+        (pa.array([None], pa.struct([("a", pa.int8())])), "null"),
+        (pa.array([{}], pa.struct([])), "{}"),
+        (
+            pa.array([{"t": 0}], pa.struct([("t", pa.timestamp("us"))])),
+            '{"t":"1970-01-01T00:00:00.000000"}',
+        ),
+        (pa.array([datetime.date(2020, 2, 29)], pa.date64()), '"2020-02-29"'),
+        (pa.array([0], pa.time64("ns")), '"00:00:00.000000000"'),
+        (pa.array([decimal.Decimal("1E-30")], pa.decimal128(38, 30)), "1E-30"),
+        (pa.RunEndEncodedArray.from_arrays([1], ["x"]), '"x"'),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_every_type_has_its_text(array: Any, text: str) -> None:
     assert encode({"x": array}) == [f'{{"x":{text}}}'.encode()]
@@ -125,8 +144,33 @@ def test_sliced_columns_are_encoded_from_their_slice() -> None:
 
 def test_a_value_without_a_json_form_is_invalid_and_names_the_column() -> None:
     beyond = pa.array([[2**60]], pa.list_(pa.timestamp("s")))  # no year that Python knows
-    with pytest.raises(ms.Invalid, match=r"'x' of type list.* has no JSON form"):
+    with pytest.raises(ms.Invalid, match=r"'x\[\]' of type timestamp.* holds years"):
         encode({"x": beyond})
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (pa.array([2**40], pa.timestamp("s")), "holds years"),
+        (pa.array([-(2**20)], pa.date32()), "holds years"),
+        (pa.array([1], pa.duration("s")), "no JSON form"),
+        (pa.array([[(1, 1)]], pa.map_(pa.int8(), pa.int8())), "text for keys only"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_type_or_time_without_text_is_invalid(array: Any, reason: str) -> None:
+    with pytest.raises(ms.Invalid, match=f"'x'.*{reason}"):
+        encode({"x": array})
+
+
+def test_nan_is_an_error_where_that_is_asked_for() -> None:
+    batch = pa.record_batch({"a": pa.array([[1.0], [math.nan]])})
+    with pytest.raises(ms.Invalid, match=r"'a\[\]' holds NaN"):
+        ms.Json(nan="error").encode(batch, used=frozenset())
+    with pytest.raises(ms.Invalid, match="nan='drop'"):
+        ms.Json(nan="drop")  # type: ignore[arg-type]
+    fine = pa.record_batch({"a": [1.0, None], "b": [[], [None]]})
+    assert len(ms.Json(nan="error").encode(fine, used=frozenset())) == 2
 
 
 def test_types_follow_the_data_and_widen() -> None:
@@ -264,3 +308,13 @@ def test_the_kernel_refuses_damaged_and_unequal_columns() -> None:
         JsonColumn.integer(b"", bytes(8), None, -1, 1)
     with pytest.raises(ValueError, match="rows cannot"):
         json_rows([], -1)
+    entries = BinaryColumn(bytes(8), b"", None, 0, 1)
+    for numbers, fault in (
+        ((0, 2), "list 0 points outside"), ((1, 0), "list 0 points outside"),
+        ((-1, 0), "list 0 points outside"), ((0,), "too few"),
+    ):  # fmt: skip
+        offsets = b"".join(n.to_bytes(8, "little", signed=True) for n in numbers)
+        with pytest.raises(ValueError, match=fault):
+            json_lists(offsets, 0, 1, entries, b"[", b"]")
+    with pytest.raises(ValueError, match="offset -1"):
+        json_lists(bytes(8), -1, 1, entries, b"[", b"]")

@@ -94,7 +94,26 @@ def _json(stream: IO[bytes], key: str | None, timestamp: str | None) -> Iterator
                 if name not in members:
                     raise unknown_column(name, list(members))
                 columns[place] = members[name]
+                if place == "_timestamp" and pa.types.is_string(members[name].type):
+                    columns[place] = _moments(values, name, members[name], numbers)
         yield pa.table(columns), size
+
+
+def _moments(values: Any, name: str, texts: Any, numbers: list[int]) -> Any:
+    """ISO 8601 text as moments: with a zone, or all without one, which is then UTC."""
+    zone = None if texts.null_count < len(texts) and not _zoned(texts) else "UTC"
+    schema = pa.schema([(name, pa.timestamp("us", zone))])
+    try:
+        found = Json(schema).decoder()(values, lambda row: f"line {numbers[row]}")
+    except Corrupt as error:
+        raise Invalid(f"{error}: --timestamp needs times such as 2026-01-31T12:00:00Z") from error
+    return found[name].cast(pa.timestamp("us", "UTC"))
+
+
+def _zoned(texts: Any) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.match_substring_regex(texts, r"([Zz]|[+-]\d{2}:?\d{2})$")).as_py())
 
 
 def _csv(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:

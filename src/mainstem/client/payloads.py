@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from mainstem.client.arrow_shapes import binary_column
 from mainstem.client.columns import BOOKKEEPING
-from mainstem.client.formats import Payload, Rejected, Side
+from mainstem.client.formats import Side
+from mainstem.client.side_output import payload_of
 from mainstem.errors import Corrupt, Invalid
 from mainstem.kernels import split_frames
 
@@ -62,13 +63,20 @@ def payload_name(name: str) -> str:
     return f"payload.{name}" if name in BOOKKEEPING else name
 
 
+def payload_columns(names: Sequence[str], columns: Sequence[Any]) -> dict[str, Any]:
+    """A payload's members as columns."""
+    found = dict(zip(map(payload_name, names), columns, strict=True))
+    if len(found) < len(names):
+        raise Corrupt(f"two members would be one column, of {', '.join(map(repr, names))}")
+    return found
+
+
 class Faults:
     """Bad rows of one batch and why, in terms of the batch's rows."""
 
-    def __init__(self, on_error: str, side: Side | None) -> None:
+    def __init__(self, on_error: str) -> None:
         self.rows: dict[int, str] = {}
         self._on_error = on_error
-        self._side = side
 
     def add(self, row: int, reason: str) -> None:
         """Note a bad row."""
@@ -84,14 +92,6 @@ class Faults:
         more = " …" if len(value) > _SNIPPET else ""
         text = f"{where(row)}: {self.rows[row]} (bytes {shown}{more})"
         raise Corrupt(text, code=INVALID_RECORD)
-
-    def payload(self, columns: dict[str, Any]) -> Payload:
-        """The columns, with what is to be set aside."""
-        found = Payload(columns)
-        if self._side is not None and self.rows:
-            rows = sorted(self.rows)
-            found.rejected = Rejected(rows, [self.rows[row] for row in rows], self._side)
-        return found
 
 
 #: Decodes what has one header: header, rows' values, whether to stop at the first bad one ->
@@ -122,14 +122,14 @@ class RegistryDecoder:
         self._side = side
 
     def __call__(self, values: Any, where: Callable[[int], str]) -> dict[str, Any]:
-        faults = Faults(self._on_error, self._side)
+        faults = Faults(self._on_error)
         parts = self._parts(values, faults)
         faults.settle(values, where)
         if not self._fixed:
             self._widen([batch.schema for batch, _ in parts])
         columns = self._join(parts, len(values))
-        names = [payload_name(name) for name in self._schema.names]
-        return faults.payload(dict(zip(names, columns, strict=True)))
+        found = payload_columns(self._schema.names, columns)
+        return payload_of(found, faults.rows, self._side)
 
     def _parts(self, values: Any, faults: Faults) -> list[tuple[Any, Any]]:
         """Decoded batches, each with its rows' numbers in ``values``; ``None`` for all rows."""

@@ -8,10 +8,19 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.client.formats import Rejected
+from mainstem.client.formats import Payload, Rejected, Side
 
 #: The headers that tell where a rejected record came from and what was wrong with it.
 ERROR_HEADER: Final = "mainstem.error"
+
+
+def payload_of(columns: dict[str, Any], bad: dict[int, str], side: Side | None) -> Payload:
+    """The columns, with what is to be set aside: bad rows and why."""
+    found = Payload(columns)
+    if side is not None and bad:
+        rows = sorted(bad)
+        found.rejected = Rejected(rows, [bad[row] for row in rows], side)
+    return found
 
 
 def set_aside(batch: Any, values: Any, rejected: Rejected, where: Callable[[int], str]) -> Any:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mainstem.kernels.avro_rows import AvroPlan, decode_avro, encode_avro
+    from mainstem.kernels.json_plan import JsonPlan
+    from mainstem.kernels.json_reader import decode_json
+    from mainstem.kernels.json_shapes import JsonShape, widen_json
     from mainstem.kernels.live_ring import Ring
     from mainstem.kernels.live_sender import Sender, latency_bounds
     from mainstem.kernels.payload_columns import Sources
@@ -34,7 +37,7 @@ try:
     )
     from mainstem.kernels.columns import BinaryColumn, Memory
     from mainstem.kernels.hashing import murmur2, partitions_of
-    from mainstem.kernels.json_rows import JsonColumn, json_rows
+    from mainstem.kernels.json_rows import JsonColumn, json_lists, json_rows
     from mainstem.kernels.produce import (
         MessageError,
         read_produce_request,
@@ -54,16 +57,20 @@ except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subpro
 # For payload formats and live's workers: a broker, which must start at once, does without.
 _LAZY = {
     "AvroPlan": "avro_rows",
+    "JsonPlan": "json_plan",
+    "JsonShape": "json_shapes",
     "ProtobufPlan": "protobuf_rows",
     "Ring": "live_ring",
     "Sender": "live_sender",
     "Sources": "payload_columns",
     "decode_avro": "avro_rows",
+    "decode_json": "json_reader",
     "decode_protobuf": "protobuf_rows",
     "encode_avro": "avro_rows",
     "encode_protobuf": "protobuf_rows",
     "latency_bounds": "live_sender",
     "split_frames": "registry_frames",
+    "widen_json": "json_shapes",
 }
 
 __all__ = [
@@ -75,6 +82,8 @@ __all__ = [
     "HeaderColumn",
     "HeaderColumns",
     "JsonColumn",
+    "JsonPlan",
+    "JsonShape",
     "Memory",
     "MessageError",
     "ProtobufPlan",
@@ -84,12 +93,14 @@ __all__ = [
     "Sources",
     "clear_append_time",
     "decode_avro",
+    "decode_json",
     "decode_protobuf",
     "decode_records",
     "encode_avro",
     "encode_protobuf",
     "encode_records",
     "first_without_key",
+    "json_lists",
     "json_rows",
     "latency_bounds",
     "message_decoder",
@@ -103,6 +114,7 @@ __all__ = [
     "split_frames",
     "stamp",
     "stamp_append_time",
+    "widen_json",
     "write_produce_response",
 ]
 

@@ -9,6 +9,7 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from mainstem.kernels.base64_text cimport encode_base64
 from mainstem.kernels.columns cimport BinaryColumn, Memory, allocate, column_entry
 
 cdef enum:
@@ -16,6 +17,7 @@ cdef enum:
     _LITERAL = 1
     _DECIMAL = 2
     _INTEGER = 3
+    _BASE64 = 4
     _LONGEST_INTEGER = 20
 
 cdef uint8_t[256] _ESCAPES
@@ -41,7 +43,8 @@ cdef class JsonColumn:
     ``JsonColumn.text(name, column)`` writes strings in quotes, escaped; ``literal`` writes its
     bytes as they are (valid JSON already); ``decimal`` writes floating-point text so that it
     stays one (``1`` becomes ``1.0``; ``nan`` and ``inf``, which JSON lacks, ``null``);
-    ``integer`` takes int64 values and their validity. Keeps its buffers alive.
+    ``base64`` writes bytes as RFC 4648 text; ``integer`` takes int64 values and their validity.
+    Keeps its buffers alive.
     """
 
     cdef bytes prefix
@@ -65,6 +68,10 @@ cdef class JsonColumn:
     @staticmethod
     def decimal(bytes prefix not None, BinaryColumn column not None):
         return _binary_column(prefix, column, _DECIMAL)
+
+    @staticmethod
+    def base64(bytes prefix not None, BinaryColumn column not None):
+        return _binary_column(prefix, column, _BASE64)
 
     @staticmethod
     def integer(bytes prefix not None, values, validity, Py_ssize_t first, Py_ssize_t length):
@@ -113,15 +120,22 @@ cdef class _Output:
         self.memory, self.data, self.room = larger, larger.data, larger.size
         return 0
 
+    cdef inline int put(self, const uint8_t* start, Py_ssize_t size) except -1:
+        if self.used + size > self.room:
+            self.grow(size)
+        memcpy(self.data + self.used, start, size)
+        self.used += size
+        return 0
 
-def json_rows(list columns not None, Py_ssize_t rows):
+
+def json_rows(list columns not None, Py_ssize_t rows, bytes close not None=b"}"):
     """Row offsets (int32, ``rows + 1``) and text, as ``Memory``, of one object per row.
 
     ``columns`` are ``JsonColumn`` of ``rows`` entries whose prefixes hold the punctuation and
-    the name: ``{"a":`` for the first, ``,"b":`` for the others. Without columns each row is
-    ``{}``. Raises ``ValueError`` for unequal lengths, a damaged array, or more than 2 GiB.
+    the name: ``{"a":`` for the first, ``,"b":`` for the others; ``close`` ends a row. Raises
+    ``ValueError`` for unequal lengths, a damaged array, or more than 2 GiB.
     """
-    cdef Py_ssize_t row, count = len(columns), index
+    cdef Py_ssize_t row, count = len(columns), index, tail = len(close)
     cdef JsonColumn column
     cdef Memory offsets = allocate((rows + 1) * 4)
     cdef int32_t* starts = <int32_t*>offsets.data
@@ -138,16 +152,67 @@ def json_rows(list columns not None, Py_ssize_t rows):
         starts[row] = <int32_t>out.used
         for index in range(count):
             _write(<JsonColumn>columns[index], row, out)
-        if out.used + 2 > out.room:
-            out.grow(2)
-        if count == 0:
-            out.data[out.used] = 123
-            out.used += 1
-        out.data[out.used] = 125
-        out.used += 1
+        out.put(close, tail)
     starts[rows] = <int32_t>out.used
     out.memory.truncate(out.used)
     return offsets, out.memory
+
+
+def json_lists(
+    offsets, Py_ssize_t first, Py_ssize_t rows, BinaryColumn entries not None,
+    bytes open not None, bytes close not None,
+):
+    """As ``json_rows``, of one list per row: ``entries`` with commas in between.
+
+    ``offsets`` are int64 numbers into ``entries``, the first row's at ``first``. An entry is
+    valid JSON already; null becomes ``null``.
+    """
+    cdef Memory found
+    cdef Py_buffer view
+    cdef _Output out = _Output()
+    if first < 0 or rows < 0 or rows > INT_MAX or first > INT_MAX:
+        raise ValueError(f"an array cannot have offset {first} and length {rows}")
+    found = allocate((rows + 1) * 4)
+    out.room = min(<Py_ssize_t>INT_MAX, 64 + 8 * rows)
+    out.memory = allocate(out.room)
+    out.data = out.memory.data
+    PyObject_GetBuffer(offsets, &view, PyBUF_SIMPLE)
+    try:
+        if view.len < (first + rows + 1) * 8:
+            raise ValueError(f"offsets have {view.len} bytes, too few")
+        _join(<const int64_t*>view.buf + first, rows, entries, open, close,
+              <int32_t*>found.data, out)
+    finally:
+        PyBuffer_Release(&view)
+    out.memory.truncate(out.used)
+    return found, out.memory
+
+
+cdef int _join(
+    const int64_t* offsets, Py_ssize_t rows, BinaryColumn entries, bytes open, bytes close,
+    int32_t* starts, _Output out,
+) except -1:
+    cdef Py_ssize_t row, entry
+    cdef const uint8_t* start = NULL
+    cdef int64_t size = 0
+    for row in range(rows):
+        starts[row] = <int32_t>out.used
+        out.put(open, len(open))
+        if not 0 <= offsets[row] <= offsets[row + 1] <= entries.length:
+            raise ValueError(f"list {row} points outside its entries: the array is damaged")
+        for entry in range(offsets[row], offsets[row + 1]):
+            if entry > offsets[row]:
+                out.put(b",", 1)
+            if not column_entry(entries, entry, &start, &size):
+                raise ValueError(
+                    f"entry {entry} points outside its array's data: the array is damaged")
+            if size < 0:
+                out.put(b"null", 4)
+            else:
+                out.put(start, size)
+        out.put(close, len(close))
+    starts[rows] = <int32_t>out.used
+    return 0
 
 
 cdef int _write(JsonColumn column, Py_ssize_t row, _Output out) except -1:
@@ -175,6 +240,11 @@ cdef int _write(JsonColumn column, Py_ssize_t row, _Output out) except -1:
         target = _integer(target, column.values[index])
     elif column.kind == _DECIMAL:
         target = _decimal(target, start, size)
+    elif column.kind == _BASE64:
+        target[0] = 34
+        target = encode_base64(target + 1, start, size)
+        target[0] = 34
+        target += 1
     else:
         memcpy(target, start, size)
         target += size

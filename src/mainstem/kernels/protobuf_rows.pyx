@@ -848,7 +848,7 @@ cdef inline uint64_t _integer(int32_t kind, Source* source, int64_t cell) noexce
 
 cdef int _write_time(Output out, int32_t kind, int64_t value) noexcept nogil:
     """Timestamps count nanos forward from the second; a duration's have its sign."""
-    cdef int64_t seconds = value / _NANOS  # towards zero, as C divides
+    cdef int64_t seconds = value // _NANOS  # towards zero, as C divides
     cdef int64_t nanos = value - seconds * _NANOS
     cdef int fault = 0
     if kind == _INSTANT and nanos < 0:

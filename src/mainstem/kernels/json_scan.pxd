@@ -1,0 +1,111 @@
+"""The text of JSON (RFC 8259): what every JSON kernel walks over (see json_scan.pyx)."""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from mainstem.kernels.columns cimport BinaryColumn
+from mainstem.kernels.payload_columns cimport is_utf8
+
+cdef enum:
+    DEEPEST = 200  # values within values; below that text is refused
+
+cdef struct Cursor:
+    const uint8_t* p
+    const uint8_t* end
+    uint8_t* scratch       # a string without its escapes; as long as the longest record
+    int64_t scratch_used
+    int options            # what the reader does about members missing and the like
+    uint8_t* seen          # by operation: whether an object had this member
+
+cdef int64_t longest_entry(BinaryColumn values) except -1
+cdef bint escaped_string(
+    Cursor* c, const uint8_t* start, const uint8_t* p, const uint8_t** text, int64_t* size
+) noexcept nogil
+cdef bint skip_value(Cursor* c, int depth) noexcept nogil
+
+
+cdef inline void skip_space(Cursor* c) noexcept nogil:
+    while c.p < c.end and (c.p[0] == 32 or c.p[0] == 10 or c.p[0] == 13 or c.p[0] == 9):
+        c.p += 1
+
+
+cdef inline bint read_word(Cursor* c, const char* word, int size) noexcept nogil:
+    if c.end - c.p < size or memcmp(c.p, word, size) != 0:
+        return False
+    c.p += size
+    return True
+
+
+cdef inline bint read_string(Cursor* c, const uint8_t** text, int64_t* size) noexcept nogil:
+    """The string at the cursor, behind which it then is; False where it is not one."""
+    cdef const uint8_t* p = c.p + 1
+    cdef const uint8_t* start = p
+    cdef const uint8_t* end = c.end
+    cdef uint64_t word, quotes, slashes, low
+    cdef bint high = False
+    while True:
+        while end - p >= 8:  # eight bytes without quote, backslash or control character
+            memcpy(&word, p, 8)
+            quotes = word ^ <uint64_t>0x2222222222222222
+            slashes = word ^ <uint64_t>0x5C5C5C5C5C5C5C5C
+            low = (
+                ((quotes - <uint64_t>0x0101010101010101) & ~quotes)
+                | ((slashes - <uint64_t>0x0101010101010101) & ~slashes)
+                | ((word - <uint64_t>0x2020202020202020) & ~word)
+            ) & <uint64_t>0x8080808080808080
+            if word & <uint64_t>0x8080808080808080:
+                high = True
+            if low:
+                break
+            p += 8
+        if p >= end:
+            return False
+        if p[0] == 34:
+            break
+        if p[0] == 92:
+            return escaped_string(c, start, p, text, size)
+        if p[0] < 32:
+            return False
+        if p[0] >= 128:
+            high = True
+        p += 1
+    if high and not is_utf8(start, p - start):
+        return False
+    text[0] = start
+    size[0] = p - start
+    c.p = p + 1
+    return True
+
+
+cdef inline bint number_end(Cursor* c, const uint8_t** behind, bint* whole) noexcept nogil:
+    """Where the number at the cursor ends, and whether it is an integer; False for no number."""
+    cdef const uint8_t* p = c.p
+    cdef const uint8_t* digits
+    whole[0] = True
+    if p < c.end and p[0] == 45:
+        p += 1
+    digits = p
+    while p < c.end and 48 <= p[0] <= 57:
+        p += 1
+    if p == digits or (digits[0] == 48 and p - digits > 1):
+        return False
+    if p < c.end and p[0] == 46:
+        whole[0] = False
+        p += 1
+        digits = p
+        while p < c.end and 48 <= p[0] <= 57:
+            p += 1
+        if p == digits:
+            return False
+    if p < c.end and p[0] | 32 == 101:
+        whole[0] = False
+        p += 1
+        if p < c.end and (p[0] == 43 or p[0] == 45):
+            p += 1
+        digits = p
+        while p < c.end and 48 <= p[0] <= 57:
+            p += 1
+        if p == digits:
+            return False
+    behind[0] = p
+    return True
