@@ -8,12 +8,12 @@ An operation, little-endian, everything 8-byte aligned (docs/formats-lsm.md)::
     64 [kinds u8[rows]] [key offsets u32[rows + 1]] keys [value offsets u32[rows + 1]] values
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from mainstem.kernels.columns cimport Memory, allocate
 from mainstem.kernels.lsm_core cimport DELETE, MERGE, PUT, VARIABLE, align
-from mainstem.kernels.lsm_rows cimport Column, entry_of
+from mainstem.kernels.lsm_rows cimport Column, entry_of, span_of
 
 OPERATION_HEADER = OP_HEADER
 
@@ -37,6 +37,9 @@ cdef _Shape _shape(Column column):
     cdef const uint8_t* start = NULL
     cdef int64_t size
     shape.width = column.width if column.width >= 0 else -1
+    if column.validity == NULL:
+        shape.data_bytes = span_of(column, &start)
+        return shape
     with nogil:
         for row in range(column.length):
             size = entry_of(column, row, &start)
@@ -47,6 +50,24 @@ cdef _Shape _shape(Column column):
     if shape.nulls:
         shape.width = -1
     return shape
+
+
+cdef void _write_offsets(uint32_t* offsets, Column column) noexcept nogil:
+    cdef const int32_t* narrow
+    cdef const uint8_t* start = NULL
+    cdef Py_ssize_t row
+    cdef int64_t size
+    cdef uint32_t at = 0
+    offsets[0] = 0
+    if column.validity == NULL and column.width == -1 and column.length:
+        narrow = <const int32_t*>column.offsets + column.first
+        for row in range(column.length):
+            offsets[row + 1] = <uint32_t>(narrow[row + 1] - narrow[0])
+        return
+    for row in range(column.length):
+        size = entry_of(column, row, &start)
+        at += <uint32_t>size if size > 0 else 0
+        offsets[row + 1] = at
 
 
 cdef uint8_t* _write_column(
@@ -61,18 +82,14 @@ cdef uint8_t* _write_column(
     if width < 0:
         out += align(4 * (rows + 1), 8)
         memset(out - 8, 0, 8)
-        offsets[0] = 0
-        for row in range(rows):
-            size = entry_of(column, row, &start)
-            at += <uint32_t>size if size > 0 else 0
-            offsets[row + 1] = at
+        _write_offsets(offsets, column)
     memset(out + align(data_bytes, 8) - 8, 0, 8 if data_bytes else 0)
-    if column.validity == NULL and rows:
+    if column.validity == NULL:
         # Without nulls, Arrow's entries lie one behind the other: one copy for all.
-        entry_of(column, 0, &start)
-        memcpy(out, start, data_bytes)
+        span_of(column, &start)
+        if data_bytes:
+            memcpy(out, start, data_bytes)
     else:
-        at = 0
         for row in range(rows):
             size = entry_of(column, row, &start)
             if size > 0:

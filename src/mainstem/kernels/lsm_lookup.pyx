@@ -1,7 +1,7 @@
 """Batch lookups: many keys at once, through memtables and runs from newest to oldest.
 
-Keys are hashed once. Before the first run is asked, those still missing are sorted; each run is
-then read in key order: filter lines are prefetched and tested, blocks found by galloping along
+Keys are hashed once. Of each run the filter is asked first, for keys as they come, lines
+prefetched; those that pass are sorted and read in key order: blocks are found by galloping along
 the index, rows by the blocks' hash tables, in small groups so that cache misses overlap.
 """
 
@@ -15,11 +15,38 @@ from mainstem.kernels.lsm_core cimport (
 from mainstem.kernels.lsm_memtable cimport Memtable, find
 from mainstem.kernels.lsm_ranges cimport Ranges, covers
 from mainstem.kernels.lsm_rows cimport Column, Entry, RowList, entry_of, gather, sort_rows
-from mainstem.kernels.lsm_run cimport Run, block_for, last_key, may_contain, pin, unpin
+from mainstem.kernels.lsm_run cimport (
+    Run, block_for, filter_line, last_key, passes, pin, unpin,
+)
 
 cdef enum:
     _GROUP = 32
     _LOADS = 256  # blocks held at once that are not in the cache
+    _INDEX_ROWS = 1024  # of a memtable in order, at least so many are indexed by a lookup
+
+
+# The filter and the greatest key of one file of a run.
+cdef struct Part:
+    const uint8_t* lines
+    uint64_t line_count
+    uint64_t seed
+    int probes
+    const uint8_t* last
+    uint32_t last_size
+
+
+cdef const Part* _owner(const Part* parts, Py_ssize_t count, const Row* row) noexcept nogil:
+    """The part whose keys reach up to ``row``'s, or NULL."""
+    cdef Py_ssize_t low = 0
+    cdef Py_ssize_t high = count
+    cdef Py_ssize_t middle
+    while low < high:
+        middle = (low + high) >> 1
+        if compare(parts[middle].last, parts[middle].last_size, row.key, row.key_size) < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return parts + low if low < count else NULL
 
 
 cdef class Lookup:
@@ -45,7 +72,6 @@ cdef class Lookup:
     cdef const BlockView** views
     cdef readonly Py_ssize_t pending
     cdef readonly Py_ssize_t blocks_read
-    cdef bint is_sorted
     cdef int phase
 
     def __cinit__(self, Column keys not None, uint64_t seed, bytes spec, int64_t expire_before):
@@ -65,13 +91,13 @@ cdef class Lookup:
         self.found = RowList()
         self.found.reserve(count)
         self.found.count = count
-        self.hashes = <uint64_t*>malloc(8 * count + 8)
-        self.waiting = <uint32_t*>malloc(4 * count + 8)
-        self.chosen = <uint32_t*>malloc(4 * count + 8)
-        self.blocks = <uint32_t*>malloc(4 * count + 8)
-        self.views = <const BlockView**>malloc(8 * count + 8)
-        if not (self.hashes and self.waiting and self.chosen and self.blocks and self.views):
+        self.hashes = <uint64_t*>malloc(28 * count + 8)
+        if self.hashes == NULL:
             raise MemoryError(f"no memory to look {count} keys up")
+        self.views = <const BlockView**>(self.hashes + count)
+        self.waiting = <uint32_t*>(self.views + count)
+        self.chosen = self.waiting + count
+        self.blocks = self.chosen + count
         with nogil:
             for i in range(count):
                 self.found.rows[i].kind = ABSENT
@@ -88,10 +114,6 @@ cdef class Lookup:
         if self.phase >= 0:
             unpin(self.phase)
         free(self.hashes)
-        free(self.waiting)
-        free(self.chosen)
-        free(self.blocks)
-        free(self.views)
 
     def close(self):
         """Let go of the blocks read. Buffers from ``values`` stay valid."""
@@ -142,6 +164,8 @@ cdef class Lookup:
         self.found.keep.append(table)
         if mark == 0:
             return self.pending
+        if table.indexed + _INDEX_ROWS // 4 < <uint64_t>mark:
+            table.index_some(_INDEX_ROWS + 8 * self.pending)
         with nogil:
             start = 0
             while start < self.pending:
@@ -180,18 +204,33 @@ cdef class Lookup:
         objects in that order. Returns how many keys are still pending.
         """
         cdef Run part
-        cdef Py_ssize_t start = 0, end
+        cdef Py_ssize_t start = 0, end, chosen, at
         cdef uint32_t size
         cdef const uint8_t* last
+        cdef Part* parts
         if self.pending == 0:
             return 0
-        if not self.is_sorted:
-            self._sort()
+        parts = <Part*>malloc((len(runs) + 1) * sizeof(Part))
+        if parts == NULL:
+            raise MemoryError(f"no memory for {len(runs)} files of a run")
+        for at, part in enumerate(runs):
+            parts[at].lines = part.lines
+            parts[at].line_count = part.line_count
+            parts[at].seed = part.seed
+            parts[at].probes = part.probes
+            parts[at].last = last_key(part, part.block_count - 1, &parts[at].last_size)
+        at = len(runs)
+        with nogil:
+            chosen = self._filter(parts, at)
+        free(parts)
+        if chosen == 0:
+            return self.pending
+        self._sort(chosen)
         for part in runs:
-            if start >= self.pending:
+            if start >= chosen:
                 break
             last = last_key(part, part.block_count - 1, &size)
-            end = self._beyond(last, size, start)
+            end = self._beyond(last, size, start, chosen)
             if end > start:
                 self._probe(part, start, end, load)
             start = end
@@ -208,78 +247,79 @@ cdef class Lookup:
             raise MemoryError("no memory to combine merge operands")
         return self.pending
 
-    cdef int _sort(self) except -1:
-        cdef Entry* entries = <Entry*>malloc((2 * self.pending + 1) * sizeof(Entry))
+    cdef Py_ssize_t _filter(self, const Part* parts, Py_ssize_t count) noexcept nogil:
+        """Choose the keys that the filter of the file they belong to lets pass."""
+        cdef Py_ssize_t i, j, chosen = 0
+        cdef uint64_t[_GROUP] hashes
+        cdef (const Part*)[_GROUP] owners
+        cdef const Row* row
+        i = 0
+        while i < self.pending:
+            for j in range(min(self.pending - i, <Py_ssize_t>_GROUP)):
+                row = &self.wanted.rows[self.waiting[i + j]]
+                owners[j] = parts if count == 1 else _owner(parts, count, row)
+                hashes[j] = self.hashes[self.waiting[i + j]]
+                if owners[j] == NULL or owners[j].probes == 0:
+                    continue
+                if owners[j].seed != self.seed:
+                    hashes[j] = hash_key(row.key, row.key_size, owners[j].seed)
+                prefetch(filter_line(owners[j].lines, owners[j].line_count, hashes[j]))
+            for j in range(min(self.pending - i, <Py_ssize_t>_GROUP)):
+                self.chosen[chosen] = self.waiting[i + j]
+                chosen += owners[j] != NULL and passes(
+                    owners[j].lines, owners[j].line_count, owners[j].probes, hashes[j])
+            i += _GROUP
+        return chosen
+
+    cdef int _sort(self, Py_ssize_t count) except -1:
+        """Order the keys that were chosen."""
+        cdef Entry* entries = <Entry*>malloc((2 * count + 1) * sizeof(Entry))
         cdef Py_ssize_t i
         if entries == NULL:
-            raise MemoryError(f"no memory to sort {self.pending} keys")
+            raise MemoryError(f"no memory to sort {count} keys")
         with nogil:
-            for i in range(self.pending):
-                entries[i].row = self.waiting[i]
-            sort_rows(self.wanted.rows, entries, entries + self.pending, self.pending)
-            for i in range(self.pending):
-                self.waiting[i] = entries[i].row
+            for i in range(count):
+                entries[i].row = self.chosen[i]
+            sort_rows(self.wanted.rows, entries, entries + count, count)
+            for i in range(count):
+                self.chosen[i] = entries[i].row
         free(entries)
-        self.is_sorted = True
         return 0
 
-    cdef Py_ssize_t _beyond(self, const uint8_t* key, uint32_t size, Py_ssize_t low) noexcept:
-        """The first waiting position whose key is above ``key``."""
-        cdef Py_ssize_t high = self.pending
+    cdef Py_ssize_t _beyond(
+        self, const uint8_t* key, uint32_t size, Py_ssize_t low, Py_ssize_t high
+    ) noexcept:
+        """The first chosen position from ``low`` whose key is above ``key``."""
         cdef Py_ssize_t middle
         cdef Row* row
         while low < high:
             middle = (low + high) >> 1
-            row = &self.wanted.rows[self.waiting[middle]]
+            row = &self.wanted.rows[self.chosen[middle]]
             if compare(row.key, row.key_size, key, size) <= 0:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    cdef Py_ssize_t _filter(self, Run run, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
-        """Choose the keys the filter lets pass, and find the block of each."""
-        cdef Py_ssize_t i, j, count = 0
-        cdef uint32_t index, block = 0
-        cdef uint64_t hashed
-        cdef bint same = run.seed == self.seed
-        cdef Row* row
-        i = start
-        while i < end:
-            if same and run.probes:
-                for j in range(i, min(end, i + _GROUP)):
-                    hashed = self.hashes[self.waiting[j]]
-                    prefetch(run.lines + (((hashed >> 32) * run.line_count) >> 32) * 64)
-            for j in range(i, min(end, i + _GROUP)):
-                index = self.waiting[j]
-                row = &self.wanted.rows[index]
-                hashed = self.hashes[index] if same else hash_key(row.key, row.key_size, run.seed)
-                if not may_contain(run, hashed):
-                    continue
-                block = block_for(run, row.key, row.key_size, block)
-                if block == run.block_count:
-                    return count
-                self.chosen[count] = index
-                self.blocks[count] = block
-                self.views[count] = run.views[block]
-                count += 1
-            i += _GROUP
-        return count
-
     cdef int _probe(self, Run run, Py_ssize_t start, Py_ssize_t end, load) except -1:
-        cdef Py_ssize_t count, first, i, j
+        """Look for chosen keys ``start`` to ``end``, in order, which are this file's."""
+        cdef Py_ssize_t first, i
         cdef list missing, loaded
-        cdef uint32_t newest
+        cdef uint32_t newest, block = 0
+        cdef Row* row
         cdef bint own
         with nogil:
-            count = self._filter(run, start, end)
+            for i in range(start, end):
+                row = &self.wanted.rows[self.chosen[i]]
+                block = block_for(run, row.key, row.key_size, block)
+                self.blocks[i] = block  # not behind the last: no key is above the last one's
         self.found.keep.append(run)
-        first = 0
-        while first < count:
+        first = start
+        while first < end:
             missing = []
             newest = 0
             i = first
-            while i < count:
+            while i < end:
                 # Views may have changed since: look again, now that nobody else can write.
                 self.views[i] = run.views[self.blocks[i]]
                 if self.views[i] == NULL and (not missing or newest != self.blocks[i]):

@@ -4,8 +4,16 @@ Rows are only ever added, and each knows the row it supersedes, so a row's numbe
 a reader who took ``rows`` as its mark sees exactly the rows below it, whatever is added
 meanwhile. One writer at a time; any number of readers, none of whom waits: the table's slots are
 single words, and a table that grew stays readable until the memtable goes.
+
+As long as keys only ascend, rows are appended and nothing is hashed: they are found by binary
+search, and need no sorting later. Readers who search there index some of these rows in passing,
+so that many lookups become fast ones; the writer indexes all of them when order ends.
 """
 
+from cpython.pythread cimport (
+    NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
+    PyThread_release_lock,
+)
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
@@ -13,7 +21,7 @@ from libc.string cimport memcpy
 from mainstem.kernels.columns cimport Memory, allocate
 from mainstem.kernels.lsm_batch cimport OP_RANGE, OpView, parse_op
 from mainstem.kernels.lsm_core cimport (
-    DELETE, MERGE, PUT, VARIABLE, Row, acquire, acquire_pointer, compare, equal, fold, hash_key,
+    DELETE, MERGE, PUT, Row, acquire, acquire_pointer, compare, equal, fold, hash_key,
     prefetch, release, release_pointer,
 )
 from mainstem.kernels.lsm_rows cimport Entry, RowList, sort_rows
@@ -48,6 +56,9 @@ cdef class Memtable:
         self.table = _new_table(slots)
         if self.chunks == NULL or self.table == NULL:
             raise MemoryError("no memory for a memtable")
+        self.turn = PyThread_allocate_lock()
+        if self.turn == NULL:
+            raise MemoryError("no lock for a memtable")
         self.memory = slots * 8
 
     def __dealloc__(self):
@@ -64,6 +75,8 @@ cdef class Memtable:
                     break
                 free(self.chunks[i])
         free(self.chunks)
+        if self.turn != NULL:
+            PyThread_free_lock(self.turn)
 
     def __len__(self):
         return self.rows
@@ -111,22 +124,34 @@ cdef class Memtable:
         self.memory += size
         return 0
 
-    cdef int _insert(
-        self, Row* row, uint64_t hashed, const uint8_t* spec, Py_ssize_t fields
+    cdef Row* _room(self) noexcept nogil:
+        """Where the next row goes; NULL without memory, or when the memtable is full."""
+        cdef uint64_t chunk = <uint64_t>self.rows >> CHUNK_SHIFT
+        if chunk >= CHUNKS:
+            return NULL
+        if self.chunks[chunk] == NULL:
+            self.chunks[chunk] = <Row*>malloc(CHUNK_ROWS * sizeof(Row))
+            if self.chunks[chunk] == NULL:
+                return NULL
+        return &self.chunks[chunk][self.rows & (CHUNK_ROWS - 1)]
+
+    cdef int _index(
+        self, Row* row, uint64_t hashed, uint32_t number, const uint8_t* spec, Py_ssize_t fields
     ) noexcept nogil:
+        """Put row ``number`` (counted from 1) into the table; ``row`` learns what it supersedes.
+
+        ``row`` may be in place already: only operands and rows with an older one are changed.
+        """
         cdef Table* table = self.table
         cdef uint64_t tag = hashed & 0xFFFFFFFFU
-        cdef uint64_t at = tag & table.mask
-        cdef uint64_t slot
+        cdef uint64_t at, slot
         cdef Row* other
-        cdef uint32_t index = <uint32_t>self.rows
-        if index >> CHUNK_SHIFT >= CHUNKS:
-            return -1
-        if self.chunks[index >> CHUNK_SHIFT] == NULL:
-            self.chunks[index >> CHUNK_SHIFT] = <Row*>malloc(CHUNK_ROWS * sizeof(Row))
-            if self.chunks[index >> CHUNK_SHIFT] == NULL:
+        cdef Row* target
+        if <uint64_t>number * 8 > (table.mask + 1) * 5:
+            if self._grow() < 0:
                 return -1
-        row.previous = 0
+            table = self.table
+        at = tag & table.mask
         while True:
             slot = table.slots[at]
             if not slot:
@@ -139,13 +164,94 @@ cdef class Memtable:
                         return -1
                     break
             at = (at + 1) & table.mask
-        row_at(self, index)[0] = row[0]
+        target = row_at(self, number - 1)
+        if target != row:
+            target[0] = row[0]
         # The row is complete before its number can be found.
-        release(&table.slots[at], tag << 32 | (index + 1))
-        self.rows += 1
-        self.memory += sizeof(Row)
-        if <uint64_t>self.rows * 8 > (table.mask + 1) * 5 and self._grow() < 0:
-            return -1
+        release(&table.slots[at], tag << 32 | number)
+        # Readers search whatever is not indexed: the row first, then how far the table goes.
+        release(&self.indexed, number)
+        return 0
+
+    cdef int _index_to(self, uint64_t end) noexcept nogil:
+        """Index ordered rows up to number ``end``: no two of them have one key."""
+        cdef uint64_t[_GROUP] hashes
+        cdef uint64_t at = self.indexed, i, count
+        cdef Row* row
+        while at < end:
+            count = min(end - at, <uint64_t>_GROUP)
+            for i in range(count):
+                row = row_at(self, <uint32_t>(at + i))
+                hashes[i] = hash_key(row.key, row.key_size, self.seed)
+                prefetch(&self.table.slots[(hashes[i] & 0xFFFFFFFFU) & self.table.mask])
+            for i in range(count):
+                row = row_at(self, <uint32_t>(at + i))
+                if self._index(row, hashes[i], <uint32_t>(at + i + 1), NULL, 0) < 0:
+                    return -1
+            at += count
+        return 0
+
+    cdef void index_some(self, Py_ssize_t count) noexcept:
+        """Index ``count`` more ordered rows, unless somebody is at it: nobody waits for this."""
+        cdef uint64_t end
+        if not PyThread_acquire_lock(self.turn, NOWAIT_LOCK):
+            return
+        end = min(<uint64_t>self.rows, self.indexed + <uint64_t>count)
+        with nogil:
+            # Without memory for a larger table, rows simply stay where they are found now.
+            self._index_to(end)
+        PyThread_release_lock(self.turn)
+
+    cdef Py_ssize_t _append(self, const OpView* op) noexcept nogil:
+        """Append rows as long as keys ascend; how many were, or -1 without memory."""
+        cdef Py_ssize_t i
+        cdef Row row
+        cdef const Row* last = NULL
+        cdef Row* target
+        if self.rows:
+            last = row_at(self, <uint32_t>(self.rows - 1))
+        for i in range(op.rows):
+            _row_of(op, i, &row)
+            if last != NULL and compare(last.key, last.key_size, row.key, row.key_size) >= 0:
+                return i
+            target = self._room()
+            if target == NULL:
+                return -1
+            target[0] = row
+            last = target
+            self.rows += 1
+        return op.rows
+
+    cdef int _insert(
+        self, const OpView* op, const uint8_t* spec, Py_ssize_t fields
+    ) noexcept nogil:
+        """Add all rows of ``op``; the caller has ``turn``. -1 without memory."""
+        cdef uint64_t[_GROUP] hashes
+        cdef Row[_GROUP] rows
+        cdef Py_ssize_t start = 0, count, i
+        if not self.unordered and op.kind != MERGE:
+            start = self._append(op)
+            if start < 0:
+                return -1
+            self.ordered = self.rows
+            if start == op.rows:
+                return 0
+        if not self.unordered:
+            self.unordered = True
+            if self._index_to(<uint64_t>self.rows) < 0:
+                return -1
+        while start < op.rows:
+            count = min(op.rows - start, <Py_ssize_t>_GROUP)
+            for i in range(count):
+                _row_of(op, start + i, &rows[i])
+                hashes[i] = hash_key(rows[i].key, rows[i].key_size, self.seed)
+                prefetch(&self.table.slots[(hashes[i] & 0xFFFFFFFFU) & self.table.mask])
+            for i in range(count):
+                if self._room() == NULL or self._index(
+                        &rows[i], hashes[i], <uint32_t>(self.rows + 1), spec, fields) < 0:
+                    return -1
+                self.rows += 1
+            start += count
         return 0
 
     def insert(self, data not None, Py_ssize_t position, const uint8_t[::1] spec not None):
@@ -159,33 +265,24 @@ cdef class Memtable:
         cdef OpView op
         cdef Py_ssize_t fields = spec.shape[0]
         cdef const uint8_t* folds = &spec[0] if fields else NULL
-        cdef uint64_t[_GROUP] hashes
-        cdef Row[_GROUP] rows
-        cdef Py_ssize_t start, count, i
-        cdef int failed = 0
+        cdef Py_ssize_t before = self.rows
+        cdef int failed
         if view.shape[0] == 0 or not parse_op(&view[0], view.shape[0], position, &op):
             raise ValueError(f"the operation at byte {position} of a batch is damaged")
         if op.kind == OP_RANGE or (op.kind == MERGE and (
                 not fields or op.value_width != <uint32_t>(8 * fields))):
             raise ValueError(f"the operation at byte {position} does not fit its family")
         self.keep.append(data)
-        self.memory += op.end - position
         if op.rows:
             self.min_stamp = min(self.min_stamp, op.stamp)
             self.max_stamp = max(self.max_stamp, op.stamp)
+        if not PyThread_acquire_lock(self.turn, NOWAIT_LOCK):
+            with nogil:  # a reader is indexing a few rows
+                PyThread_acquire_lock(self.turn, WAIT_LOCK)
         with nogil:
-            start = 0
-            while start < op.rows and not failed:
-                count = min(op.rows - start, <Py_ssize_t>_GROUP)
-                for i in range(count):
-                    _row_of(&op, start + i, &rows[i])
-                    hashes[i] = hash_key(rows[i].key, rows[i].key_size, self.seed)
-                    prefetch(&self.table.slots[(hashes[i] & 0xFFFFFFFFU) & self.table.mask])
-                for i in range(count):
-                    failed = self._insert(&rows[i], hashes[i], folds, fields)
-                    if failed:
-                        break
-                start += count
+            failed = self._insert(&op, folds, fields)
+            self.memory += op.end - position + (self.rows - before) * <Py_ssize_t>sizeof(Row)
+        PyThread_release_lock(self.turn)
         if failed:
             raise MemoryError(f"no memory for row {self.rows} of a memtable")
         return op.end
@@ -203,6 +300,12 @@ cdef class Memtable:
             raise IndexError(f"rows {start} to {end} of {self.rows}")
         result.reserve(count)
         result.keep.append(self)
+        if end <= self.ordered:
+            with nogil:
+                for i in range(count):
+                    result.rows[i] = row_at(self, <uint32_t>(start + i))[0]
+            result.count = count
+            return result
         superseded = <uint8_t*>calloc(count + 1, 1)
         entries = <Entry*>malloc((2 * count + 1) * sizeof(Entry))
         rows = <Row*>malloc((count + 1) * sizeof(Row))
@@ -249,16 +352,45 @@ cdef inline void _row_of(const OpView* op, Py_ssize_t i, Row* row) noexcept nogi
     row.previous = 0
 
 
+cdef const Row* _search(
+    Memtable memtable, const uint8_t* key, uint32_t size, uint32_t low, uint32_t high
+) noexcept nogil:
+    """The row of ``key`` among ordered rows ``low`` to ``high``, or NULL."""
+    cdef uint32_t middle
+    cdef const Row* row
+    cdef int order
+    while low < high:
+        middle = low + ((high - low) >> 1)
+        row = row_at(memtable, middle)
+        order = compare(row.key, row.key_size, key, size)
+        if order == 0:
+            return row
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return NULL
+
+
 cdef const Row* find(
     Memtable memtable, const uint8_t* key, uint32_t size, uint64_t hashed, uint32_t mark
 ) noexcept nogil:
     """The newest row of ``key`` below ``mark``, or NULL."""
-    cdef Table* table = <Table*>acquire_pointer(<void**>&memtable.table)
+    # What is not indexed yet is ordered: it was so when the mark was taken. Newer rows of such a
+    # key, should the writer have indexed more by now, are beyond the mark.
+    cdef uint64_t indexed = acquire(&memtable.indexed)
+    cdef Table* table
     cdef uint64_t tag = hashed & 0xFFFFFFFFU
-    cdef uint64_t at = tag & table.mask
+    cdef uint64_t at
     cdef uint64_t slot
     cdef uint32_t index
     cdef const Row* row
+    if indexed < mark:
+        row = _search(memtable, key, size, <uint32_t>indexed, mark)
+        if row != NULL or indexed == 0:
+            return row
+    table = <Table*>acquire_pointer(<void**>&memtable.table)
+    at = tag & table.mask
     while True:
         slot = acquire(&table.slots[at])
         if not slot:

@@ -1,7 +1,7 @@
 """Lists of rows and columns of keys, as the state-store kernels see them (C side)."""
 
 from cpython.buffer cimport Py_buffer
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from mainstem.kernels.lsm_core cimport Row
 
@@ -40,6 +40,24 @@ cdef int sort_rows(
     const Row* rows, Entry* entries, Entry* spare, Py_ssize_t count
 ) noexcept nogil
 cdef tuple gather(const Row* rows, Py_ssize_t count, bint keys)
-cdef int64_t entry_of(
+cdef int64_t span_of(Column column, const uint8_t** start) noexcept nogil
+
+
+cdef inline int64_t entry_of(
     Column column, Py_ssize_t row, const uint8_t** start
-) noexcept nogil
+) noexcept nogil:
+    """Where entry ``row`` starts; returns its size, -1 for null."""
+    cdef Py_ssize_t index = column.first + row
+    cdef int64_t begin
+    if column.validity != NULL and not (column.validity[index >> 3] >> (index & 7)) & 1:
+        return -1
+    if column.width >= 0:
+        start[0] = column.data + index * column.width
+        return column.width
+    if column.width == -1:
+        begin = (<const int32_t*>column.offsets)[index]
+        start[0] = column.data + begin
+        return (<const int32_t*>column.offsets)[index + 1] - begin
+    begin = (<const int64_t*>column.offsets)[index]
+    start[0] = column.data + begin
+    return (<const int64_t*>column.offsets)[index + 1] - begin

@@ -83,22 +83,15 @@ cdef class Column:
         return self.length
 
 
-cdef int64_t entry_of(Column column, Py_ssize_t row, const uint8_t** start) noexcept nogil:
-    """Where entry ``row`` starts; returns its size, -1 for null."""
-    cdef Py_ssize_t index = column.first + row
-    cdef int64_t begin
-    if column.validity != NULL and not (column.validity[index >> 3] >> (index & 7)) & 1:
-        return -1
-    if column.width >= 0:
-        start[0] = column.data + index * column.width
-        return column.width
-    if column.width == -1:
-        begin = (<const int32_t*>column.offsets)[index]
-        start[0] = column.data + begin
-        return (<const int32_t*>column.offsets)[index + 1] - begin
-    begin = (<const int64_t*>column.offsets)[index]
-    start[0] = column.data + begin
-    return (<const int64_t*>column.offsets)[index + 1] - begin
+cdef int64_t span_of(Column column, const uint8_t** start) noexcept nogil:
+    """Where the entries of a column without nulls begin, and their bytes together."""
+    cdef const uint8_t* last = NULL
+    cdef int64_t size
+    if column.length == 0:
+        return 0
+    entry_of(column, 0, start)
+    size = entry_of(column, column.length - 1, &last)
+    return (last - start[0]) + size
 
 
 cdef class RowList:

@@ -25,7 +25,26 @@ cdef class Run:
     cdef void _prepare(self)
 
 
-cdef bint may_contain(Run run, uint64_t hashed) noexcept nogil
+cdef inline const uint8_t* filter_line(
+    const uint8_t* lines, uint64_t line_count, uint64_t hashed
+) noexcept nogil:
+    return lines + (((hashed >> 32) * line_count) >> 32) * 64
+
+
+cdef inline bint passes(
+    const uint8_t* lines, uint64_t line_count, int probes, uint64_t hashed
+) noexcept nogil:
+    """Whether a filter lets the key of this hash pass; without probes, every key."""
+    cdef const uint8_t* line = filter_line(lines, line_count, hashed)
+    cdef uint32_t bits = <uint32_t>hashed
+    cdef int i
+    for i in range(probes):
+        if not (line[bits >> 26] >> ((bits >> 23) & 7)) & 1:
+            return False
+        bits *= 0x9E3779B9U
+    return True
+
+
 cdef uint32_t block_for(
     Run run, const uint8_t* key, uint32_t size, uint32_t start
 ) noexcept nogil

@@ -148,7 +148,7 @@ cdef class Run:
 
     def may_contain(self, const uint8_t[::1] key not None):
         """Whether the filter lets ``key`` pass."""
-        return may_contain(self, hash_key(
+        return passes(self.lines, self.line_count, self.probes, hash_key(
             &key[0] if key.shape[0] else NULL, key.shape[0], self.seed))
 
     def get(self, uint32_t block):
@@ -175,22 +175,6 @@ cdef class Run:
         used = self.touched[block]
         self.touched[block] = 0
         return bool(used)
-
-
-cdef bint may_contain(Run run, uint64_t hashed) noexcept nogil:
-    cdef const uint8_t* line
-    cdef uint32_t bits = <uint32_t>hashed
-    cdef uint32_t bit
-    cdef int i
-    if run.probes == 0:
-        return True
-    line = run.lines + (((hashed >> 32) * run.line_count) >> 32) * 64
-    for i in range(run.probes):
-        bit = bits >> 23
-        if not (line[bit >> 3] >> (bit & 7)) & 1:
-            return False
-        bits *= 0x9E3779B9U
-    return True
 
 
 cdef uint32_t block_for(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mainstem.errors import Invalid
 from mainstem.kernels import Memory, lsm
+
+#: Width of entries by class of array, as ``lsm.Column`` counts it; 0 stands for that of the type.
+#: Filled when the first array comes, for pyarrow is imported by then.
+_PLAIN: Final[dict[type, int]] = {}
 
 
 def single(value: bytes) -> lsm.Column:
@@ -22,7 +26,8 @@ def column(data: Any, what: str) -> lsm.Column:
     if isinstance(data, lsm.Column):
         return data
     try:
-        return _column(data, what)
+        width = _PLAIN.get(type(data))
+        return _column(data, what) if width is None else _plain(data, width)
     except (ValueError, TypeError) as error:
         if isinstance(error, Invalid):
             raise
@@ -50,18 +55,21 @@ def _column(data: Any, what: str) -> lsm.Column:
     if pa.types.is_null(kind):
         data = data.cast(pa.binary())
         kind = data.type
-    buffers = data.buffers()
-    validity = buffers[0] if data.null_count else None
-    if pa.types.is_fixed_size_binary(kind):
-        return lsm.Column(None, buffers[1], validity, data.offset, len(data), kind.byte_width)
-    if pa.types.is_binary(kind) or pa.types.is_string(kind):
-        width = -1
-    elif pa.types.is_large_binary(kind) or pa.types.is_large_string(kind):
-        width = -2
-    else:
+    _PLAIN[pa.FixedSizeBinaryArray] = 0
+    _PLAIN[pa.BinaryArray] = _PLAIN[pa.StringArray] = -1
+    _PLAIN[pa.LargeBinaryArray] = _PLAIN[pa.LargeStringArray] = -2
+    if type(data) not in _PLAIN:
         raise Invalid(
             f"{what} of type {kind} have no byte order of their own: encode them (see encode_keys)"
         )
+    return _plain(data, _PLAIN[type(data)])
+
+
+def _plain(data: Any, width: int) -> lsm.Column:
+    buffers = data.buffers()
+    validity = buffers[0] if data.null_count else None
+    if width == 0:
+        return lsm.Column(None, buffers[1], validity, data.offset, len(data), data.type.byte_width)
     return lsm.Column(buffers[1], buffers[2], validity, data.offset, len(data), width)
 
 

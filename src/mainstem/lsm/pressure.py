@@ -35,15 +35,8 @@ class Pressure:
     def debt(self) -> float:
         """0: none, 1: as much as may be."""
         state = self._state
-        sealed = state.frozen_bytes() / (_SEALED * state.options.memtable_bytes)
-        layers = max(
-            (
-                len(state.disk[number]) / (_LAYERS * family.options.fan_in)
-                for number, family in tuple(state.families.items())
-            ),
-            default=0.0,
-        )
-        return max(sealed, layers)
+        sealed = state.frozen_bytes / (_SEALED * state.options.memtable_bytes)
+        return max(sealed, state.crowding / _LAYERS)
 
     def wait(self, size: int) -> None:
         """Wait as long as writing ``size`` bytes must."""

@@ -7,13 +7,14 @@ manifest, and is held for no I/O but the manifest's own. Readers take neither: t
 from __future__ import annotations
 
 import threading
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from mainstem.errors import Closed, Conflict, MainstemError, Unavailable
+from mainstem.errors import Closed, Conflict, Unavailable
+from mainstem.filesystem import File, FileSystem
 from mainstem.kernels import Memory, lsm
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
-from mainstem.lsm.filesystem import File, FileSystem
 from mainstem.lsm.layers import DiskLayer, FamilyView, MemoryLayer, union
 from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
 from mainstem.lsm.manifest import FamilyRecord, LayerRecord, Manifest
@@ -76,7 +77,10 @@ class State:
         self.frozen: tuple[Generation, ...] = ()
         self.view: dict[int, FamilyView] = {}
         self.published = self.sequence
+        self.frozen_bytes = 0
+        self.crowding = 0.0  # layers of the family that has most, in units of its fan-in
         self._marks: Marks = {}
+        self._sealed: Marks = {}
         self._expected: dict[int, int] = {}
         for family in manifest.families:
             self.disk[family.id] = tuple(self.open_layer(each) for each in family.layers)
@@ -171,9 +175,6 @@ class State:
     def active_bytes(self) -> int:
         return sum(each.memtable.memory for layers in self.active.values() for each in layers)
 
-    def frozen_bytes(self) -> int:
-        return sum(generation.memory for generation in self.frozen)
-
     def apply(self, data: Memory | bytes, at: int, operations: int) -> None:
         """Insert the operations of a commit into memtables, not yet visible."""
         for _ in range(operations):
@@ -185,6 +186,17 @@ class State:
             else:
                 self.memory_of(family).memtable.insert(data, at, self.specs[family])
             at = end
+
+    def insert(self, record: Memory, operations: Sequence[lsm.Operation]) -> None:
+        """As :meth:`apply`, for the operations that ``record`` was just made of."""
+        at = FIRST_OPERATION
+        for operation in operations:
+            family = operation.family
+            if operation.kind == lsm.RANGE_DELETE:
+                self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(record, at)))
+            else:
+                self.memory_of(family).memtable.insert(record, at, self.specs[family])
+            at += operation.size
 
     def _delete_ranges(self, family: int, ranges: lsm.Ranges) -> None:
         layer = self.memory_of(family)
@@ -210,24 +222,36 @@ class State:
             if capture.generation == self.segment and capture.sequence >= self.published:
                 self._marks = capture.marks
                 self.published = capture.sequence
-                self.rebuild()
+                view = self.view.copy()
+                for family, marks in capture.marks.items():
+                    view[family] = FamilyView(marks + self._sealed[family], self.disk[family])
+                self.view = view
 
     def rebuild(self) -> None:
-        """Make ``view`` anew; the caller holds ``lock``."""
-        self.view = {
-            family: FamilyView(
-                sum(
-                    (each.layers.get(family, ()) for each in reversed(self.frozen)),
-                    self._marks.get(family, ()),
-                ),
-                self.disk[family],
-            )
+        """Make ``view`` and what is known of debts anew; the caller holds ``lock``."""
+        newest_first = tuple(reversed(self.frozen))
+        self._sealed = {
+            family: sum((each.layers.get(family, ()) for each in newest_first), ())
             for family in self.families
         }
+        self.view = {
+            family: FamilyView(self._marks.get(family, ()) + sealed, self.disk[family])
+            for family, sealed in self._sealed.items()
+        }
+        self.frozen_bytes = sum(each.memory for each in self.frozen)
+        self.crowding = max(
+            len(self.disk[number]) / family.options.fan_in
+            for number, family in self.families.items()
+        )
 
     # -- commits -----------------------------------------------------------------------------
 
-    def commit(self, record: Memory, operations: int, position: dict[str, int] | None) -> int:
+    def commit(
+        self,
+        record: Memory,
+        operations: Sequence[lsm.Operation],
+        position: dict[str, int] | None,
+    ) -> int:
         """Log and apply a record; returns its sequence. The caller holds ``write_lock``."""
         self.check_writable()
         sequence = self.sequence + 1
@@ -236,7 +260,7 @@ class State:
                 self.log.append(record, sequence)
                 if self.options.sync == "batch":
                     self.log.sync()
-            self.apply(record, FIRST_OPERATION, operations)
+            self.insert(record, operations)
         except OSError as error:
             self.poison(error)
             raise Unavailable(
@@ -383,6 +407,3 @@ class State:
             self.changed.notify_all()
             kept = {file.record.id for layer in new for file in layer.files}
         self.remove_files([file for number, file in known.items() if number not in kept])
-
-
-WRITE_ERRORS: Final = (OSError, MainstemError, MemoryError)

@@ -77,7 +77,7 @@ def statistics_of(store: Store) -> Statistics:
     return Statistics(
         families=tuple(families),
         memtable_bytes=state.active_bytes(),
-        sealed_bytes=state.frozen_bytes(),
+        sealed_bytes=state.frozen_bytes,
         log_bytes=log.size if log is not None else 0,
         commits=state.sequence,
         flushes=counters.flushes,

@@ -6,16 +6,16 @@ import contextlib
 import threading
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Conflict, Invalid, Unavailable
+from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.lsm import cache as caches
 from mainstem.lsm import scheduler
 from mainstem.lsm.background import Background
 from mainstem.lsm.batch import WriteBatch
 from mainstem.lsm.family import Family
-from mainstem.lsm.filesystem import FileSystem, RealFileSystem
 from mainstem.lsm.layers import FamilyView
 from mainstem.lsm.log import encode_commit
 from mainstem.lsm.manifest import FamilyRecord
@@ -24,6 +24,8 @@ from mainstem.lsm.pressure import Pressure
 from mainstem.lsm.recovery import open_state
 from mainstem.lsm.snapshot import Snapshot
 from mainstem.lsm.statistics import Statistics, statistics_of
+
+_RESERVE_STEP: Final = 1 << 18  # memtables may hold so much more than the cache was told
 
 
 class Store(Family):
@@ -59,6 +61,7 @@ class Store(Family):
         self.pressure = Pressure(self.state, self.background.counters)
         self._sync_turn = threading.Condition()
         self._syncing = False
+        self._reserved = 0
         if options.background == "thread":
             scheduler.SHARED.add(self.background)
         self._work()
@@ -182,7 +185,7 @@ class Store(Family):
         record = encode_commit(batch.operations, position)
         self.pressure.wait(len(record))
         with state.write_lock:
-            sequence = state.commit(record, len(batch.operations), position)
+            sequence = state.commit(record, batch.operations, position)
             size = state.active_bytes()
             if size >= state.options.memtable_bytes:
                 # This commit is made; if its log cannot be followed by another, the next write
@@ -190,7 +193,10 @@ class Store(Family):
                 with contextlib.suppress(Unavailable):
                     state.seal()
                 size = state.active_bytes()
-            state.cache.reserve(id(state), size + state.frozen_bytes())
+            size += state.frozen_bytes
+            if abs(size - self._reserved) > _RESERVE_STEP:
+                self._reserved = size
+                state.cache.reserve(id(state), size)
         if state.options.sync == "group" and state.log is not None:
             self._sync_to(sequence)
         if state.frozen:
@@ -260,7 +266,8 @@ class Store(Family):
             state.seal()
         self.background.drain()
         state.check_writable()
-        state.cache.reserve(id(state), state.active_bytes())
+        self._reserved = state.active_bytes()
+        state.cache.reserve(id(state), self._reserved)
         self._work()
 
     def expire(self) -> int:
