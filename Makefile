@@ -50,8 +50,9 @@ format: $(STAMP)  ## rewrite to the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-interop: $(INTEROP_STAMP)  ## real Kafka clients and tools against `mainstem serve`
-	$(BIN)/python -m pytest interop $(ARGS)
+interop: $(INTEROP_STAMP)  ## real Kafka clients and tools against `mainstem serve`; our client against Apache Kafka
+	$(BIN)/python -m pytest interop -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest interop/client -n 2 --dist loadfile --target kafka $(ARGS)
 
 bench: $(INTEROP_STAMP)  ## us beside our peers, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -60,8 +61,8 @@ bench-lsm: $(STAMP)  ## the state store beside rocksdict, plyvel, lmdb, sqlite3 
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench-lsm
 	$(BIN)/python -m benchmarks.lsm $(ARGS)
 
-kafka: $(INTEROP_STAMP)  ## Apache Kafka in the foreground, to try things against
-	@$(BIN)/python -m interop.kafka
+kafka: $(INTEROP_STAMP)  ## Apache Kafka in the foreground, to try things against; NODES=3
+	@$(BIN)/python -m interop.kafka --nodes $(or $(NODES),1)
 
 clean:  ## remove everything built here
 	rm -rf $(VENV) .kafka build src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
