@@ -1,0 +1,76 @@
+"""The topics channels live in: found or created, and watched for being created anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mainstem.client import Admin, Cluster
+from mainstem.errors import Invalid, Unavailable
+from mainstem.live.channels import epoch_of, partition_of
+
+if TYPE_CHECKING:
+    from mainstem.live.bus import Stream
+
+_UNKNOWN_TOPIC = 3
+
+Place = tuple[str, int]
+"""(topic, partition)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is now: ``epoch`` changes with its identity and its partitions."""
+
+    name: str
+    epoch: int
+    partitions: int
+
+    def stream(self, partition: int) -> Stream:
+        """The place where offsets of a partition mean something."""
+        return (self.name, self.epoch, partition)
+
+    def stream_of(self, key: bytes) -> Stream:
+        """The stream that a record with this key is in."""
+        return self.stream(partition_of(key, self.partitions))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How to create a topic that is missing; ``None`` partitions: do not."""
+
+    partitions: int | None = None
+    config: Mapping[str, Any] | None = None
+
+
+class Topics:
+    """What is known about the topics. Belongs to the dispatcher's event loop."""
+
+    def __init__(self, cluster: Cluster, wanted: Mapping[str, Wanted]) -> None:
+        self._cluster = cluster
+        self._admin = Admin(cluster)
+        self._wanted = dict(wanted)
+
+    async def find(self, name: str, *, fresh: bool = False) -> Topic:
+        """The topic, created if it is to be. Raises ``Invalid`` where it neither is nor may."""
+        wanted = self._wanted.get(name, Wanted())
+        try:
+            await self._cluster.topic(name, self._cluster.deadline(), fresh=fresh)
+        except Invalid as error:
+            if error.code != _UNKNOWN_TOPIC or wanted.partitions is None:
+                raise
+            await self._admin.create(name, wanted.partitions, wanted.config, exist_ok=True)
+            await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
+        found = self.known(name)
+        if found is None:
+            raise Unavailable(f"topic {name!r} is gone again: retry", code=_UNKNOWN_TOPIC)
+        return found
+
+    def known(self, name: str) -> Topic | None:
+        """The topic as the client last saw it. Costs a lookup; ``None`` when it is not there."""
+        found = self._cluster.metadata.topics.get(name)
+        if found is None or not found.partitions:
+            return None
+        count = len(found.partitions)
+        return Topic(name, epoch_of(name, found.id, count), count)
