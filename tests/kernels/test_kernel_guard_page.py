@@ -46,7 +46,7 @@ for size in range(700):
         assert bytes(columns.values) == text
         if size % 10 == 0:  # cut in the middle of anything
             for cut in range(0, len(batch) - 61, 7):
-                short = bytearray(batch[: 61 + cut])
+                short = bytearray(memoryview(batch)[: 61 + cut])
                 short[8:12] = struct.pack(">i", len(short) - 12)
                 data = guarded(short)
                 try:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
-from mainstem.kernels import BatchError, RecordColumns, decode_records, read_batches
+from mainstem.kernels import (
+    BatchError,
+    RecordColumns,
+    decode_records,
+    decode_runs,
+    read_batches,
+)
 from reference.record_batch import (
     Batch,
     Record,
@@ -281,3 +288,43 @@ def test_arguments_are_checked() -> None:
         decode_records(data, headers, None, -1)
     with pytest.raises(TypeError):
         decode_records(data, [None])  # type: ignore[list-item]
+
+
+def test_runs_of_several_buffers_become_one_with_the_rows_of_each() -> None:
+    one = encode(batch_of([Record(b"a"), Record(b"b"), Record(b"c")], base_offset=5))
+    two = encode(batch_of([Record(b"d", headers=HEADERS), Record(b"e")], base_offset=2))
+    runs: list[Any] = [
+        (one, read_batches(one), None, 6, 8),
+        (two, [], None, 0, 9),
+        (two, read_batches(two), None, 0, 3),
+        (one, read_batches(one), None, 0, 6),
+    ]
+    columns, rows = decode_runs(runs)
+    assert rows == [2, 0, 1, 1]
+    assert integers(columns.offsets, "q") == [6, 7, 2, 5]
+    assert bytes(columns.values) == b"bcda"
+    assert columns.headers is not None
+    assert integers(columns.headers.offsets, "i") == [0, 0, 0, 3, 3]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 5), (6, 6), (8, 99), (7, 6)])
+def test_a_run_may_want_no_rows_of_its_batch(start: int, end: int) -> None:
+    data = encode(batch_of([Record(b"a"), Record(b"b"), Record(b"c")], base_offset=5))
+    columns, rows = decode_runs([(data, read_batches(data), None, start, end)])
+    assert (rows, columns.count, bytes(columns.values)) == ([0], 0, b"")
+
+
+def test_a_run_stops_at_its_end_whatever_comes_behind() -> None:
+    body = encode_record(Record(b"good")) + framed(b"\0\0\2\1" + b"\x7f" * 9)
+    data = encode_around(Batch((), last_offset_delta=1, count=2), body)
+    headers = read_batches(data)
+    columns, _ = decode_runs([(data, headers, None, 0, 1)])
+    assert bytes(columns.values) == b"good"
+    with pytest.raises(BatchError, match="record 1 of the batch"):
+        decode_runs([(data, headers, None, 0, 2)])
+
+
+def test_offsets_of_a_run_cannot_be_negative() -> None:
+    data = encode(batch_of([Record(b"a")]))
+    with pytest.raises(ValueError, match="no record is at offset -1"):
+        decode_runs([(data, read_batches(data), None, 0, -1)])

@@ -135,7 +135,7 @@ class Appender:
                     ),
                 )
 
-    def _encode(self, rows: Columns, options: AppendOptions) -> list[bytearray]:
+    def _encode(self, rows: Columns, options: AppendOptions) -> list[memoryview]:
         return list(
             encode_batches(
                 rows.value,
@@ -144,6 +144,7 @@ class Appender:
                 rows.headers,
                 batch_bytes=options.batch_bytes,
                 codec=CODECS[options.compression],
+                sealed=_ACKS[options.acks] != -1,  # else a lane does, with its producer's numbers
                 now_ms=self._clock.now_ms(),
             )
         )

@@ -27,7 +27,7 @@ class Batch:
     its append has failed elsewhere.
     """
 
-    data: bytearray
+    data: memoryview
     rows: int
     serial: int
     deadline: Deadline

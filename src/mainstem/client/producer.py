@@ -46,7 +46,7 @@ class Producer:
         self._closed = False
 
     async def submit(
-        self, topic: str, partition: int, acks: int, data: bytearray, deadline: Deadline
+        self, topic: str, partition: int, acks: int, data: memoryview, deadline: Deadline
     ) -> Batch:
         """Queue a batch. Its ``done`` becomes the base offset, or the error it failed with."""
         while self._held >= _BUFFER_BYTES and not self._closed:
@@ -86,7 +86,7 @@ class Producer:
 
     def _release(self, batch: Batch) -> None:
         self._held -= len(batch.data)
-        batch.data = bytearray()  # whoever counts the rows later need not hold the bytes
+        batch.data = memoryview(b"")  # whoever counts the rows later need not hold the bytes
         if self._held < _BUFFER_BYTES:
             self._room.set()
 

@@ -43,7 +43,12 @@ try:
         read_produce_request,
         write_produce_response,
     )
-    from mainstem.kernels.record_reader import HeaderColumns, RecordColumns, decode_records
+    from mainstem.kernels.record_reader import (
+        HeaderColumns,
+        RecordColumns,
+        decode_records,
+        decode_runs,
+    )
     from mainstem.kernels.record_writer import HeaderColumn, encode_records, seal
     from mainstem.kernels.sending import send_file
 except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subprocess by the tests
@@ -96,6 +101,7 @@ __all__ = [
     "decode_json",
     "decode_protobuf",
     "decode_records",
+    "decode_runs",
     "encode_avro",
     "encode_protobuf",
     "encode_records",

@@ -32,6 +32,10 @@ class RecordColumns:
     value_nulls: int
     headers: HeaderColumns | None
 
+#: data, headers, bodies, from_offset, to_offset
+Run = tuple[Buffer, list[BatchHeader], list[Buffer | None] | None, int, int]
+
+def decode_runs(runs: list[Run]) -> tuple[RecordColumns, list[int]]: ...
 def decode_records(
     data: Buffer,
     headers: list[BatchHeader],

@@ -59,6 +59,9 @@ cdef struct Section:
     int32_t last_offset_delta
     int32_t count
     bint append_time
+    int64_t skip_below  # offset deltas: the rows wanted are from here ...
+    int64_t skip_from   # ... to before here
+    Py_ssize_t rows_behind  # how many rows there are once it is decoded
 
 cdef struct Record:
     int64_t timestamp_delta
@@ -157,8 +160,8 @@ cdef const uint8_t* _count_headers(
     return p
 
 
-cdef int _decode(const Section* section, Rows* rows, int64_t from_offset) noexcept nogil:
-    """Append the records of one batch at or after ``from_offset`` to ``rows``."""
+cdef int _decode(const Section* section, Rows* rows) noexcept nogil:
+    """Append the wanted records of one batch to ``rows``."""
     cdef const uint8_t* p = section.start
     cdef const uint8_t* end = section.end
     cdef const uint8_t* record_end = NULL
@@ -168,12 +171,16 @@ cdef int _decode(const Section* section, Rows* rows, int64_t from_offset) noexce
     cdef Py_ssize_t key_bytes = rows.key_bytes
     cdef Py_ssize_t value_bytes = rows.value_bytes
     cdef int64_t least_delta = 0
-    cdef int64_t skip_below = from_offset - section.base_offset
+    cdef int64_t skip_below = section.skip_below
+    cdef int64_t skip_from = section.skip_from
     cdef Record record
     cdef Totals totals
     cdef int fault = OK
     cdef int32_t index
     for index in range(section.count):
+        if least_delta >= skip_from:
+            p = end  # whoever wants the rest checks the rest
+            break
         rows.failed_record = index
         p = _parse(p, end, &record, &record_end, &fault)
         if p == NULL:
@@ -192,6 +199,9 @@ cdef int _decode(const Section* section, Rows* rows, int64_t from_offset) noexce
             return RECORD_END
         if record.offset_delta < skip_below:
             continue
+        if record.offset_delta >= skip_from:
+            p = end
+            break
         rows.offsets[row] = section.base_offset + record.offset_delta
         if section.append_time:
             rows.timestamps[row] = section.max_timestamp
@@ -329,7 +339,8 @@ cdef Memory _offsets(Py_ssize_t count):
 
 
 cdef int _locate(
-    Section* section, BatchHeader header, const uint8_t* start, Py_ssize_t size
+    Section* section, BatchHeader header, const uint8_t* start, Py_ssize_t size,
+    int64_t from_offset, int64_t to_offset
 ) except -1:
     """Point ``section`` at the records of one batch, ``size`` bytes from ``start``."""
     section.start = start
@@ -348,6 +359,8 @@ cdef int _locate(
         raise BatchError(
             f"record batch at byte {header.position} counts {header.record_count} records, "
             f"too many for its {size} bytes", "count", header.position)
+    section.skip_below = from_offset - header.base_offset
+    section.skip_from = to_offset - header.base_offset
     return 0
 
 
@@ -424,21 +437,54 @@ def decode_records(data, list headers not None, list bodies=None, int64_t from_o
     ``"count"``, or ``"limit"`` beyond 2 GiB in one call). Thread-safe while nobody writes to
     ``data``.
     """
+    return decode_runs([(data, headers, bodies, from_offset, INT64_MAX)])[0]
+
+
+def decode_runs(list runs not None):
+    """The records of batches in several buffers as one ``RecordColumns``, and rows by run.
+
+    A run is ``(data, headers, bodies, from_offset, to_offset)``: as for ``decode_records``, with
+    records at ``to_offset`` and behind it left out, unread.
+    Returns ``(columns, rows)`` with one number of rows for each run. Errors as there.
+    """
+    cdef Py_ssize_t batches = 0
+    cdef list views = []  # keeps the buffers until the end
+    cdef list all_headers = []
+    cdef list ends = []
+    cdef list headers, bodies
+    cdef RecordColumns columns = RecordColumns.__new__(RecordColumns)
+    cdef Memory memory
+    for _data, headers, _bodies, _from, _to in runs:
+        if headers is None:
+            raise TypeError("headers must be a list, not None")
+        batches += len(headers)
+    memory = allocate(batches * sizeof(Section))
+    batches = 0
+    for data, headers, bodies, from_offset, to_offset in runs:
+        _locate_run(
+            <Section*>memory.data + batches, views, data, headers, bodies, from_offset, to_offset)
+        batches += len(headers)
+        ends.append(batches)
+        all_headers += headers
+    return columns, _run(columns, <Section*>memory.data, all_headers, ends)
+
+
+cdef int _locate_run(
+    Section* sections, list views, data, list headers, list bodies, int64_t from_offset,
+    int64_t to_offset
+) except -1:
+    """Point one section to each batch of a run."""
     cdef object view = memoryview(data).cast("B")
     cdef Py_buffer* whole = PyMemoryView_GET_BUFFER(view)
     cdef Py_buffer* part
-    cdef Py_ssize_t batches = len(headers)
-    cdef Memory memory = allocate(batches * sizeof(Section))
-    cdef Section* sections = <Section*>memory.data
-    cdef RecordColumns columns = RecordColumns.__new__(RecordColumns)
     cdef BatchHeader header
-    cdef Py_ssize_t index, count = 0, size = 0
-    cdef list views = []  # keeps the bodies' buffers until the end
-    if bodies is not None and len(bodies) != batches:
-        raise ValueError(f"{len(bodies)} bodies for {batches} batches")
-    if from_offset < 0:
-        raise ValueError(f"no record is at offset {from_offset}")
-    for index in range(batches):
+    cdef Py_ssize_t index
+    views.append(view)
+    if bodies is not None and len(bodies) != len(headers):
+        raise ValueError(f"{len(bodies)} bodies for {len(headers)} batches")
+    if from_offset < 0 or to_offset < 0:
+        raise ValueError(f"no record is at offset {min(from_offset, to_offset)}")
+    for index in range(len(headers)):
         header = headers[index]
         if header is None:
             raise TypeError("headers must be BatchHeader, not None")
@@ -446,7 +492,8 @@ def decode_records(data, list headers not None, list bodies=None, int64_t from_o
             body = memoryview(bodies[index]).cast("B")
             views.append(body)
             part = PyMemoryView_GET_BUFFER(body)
-            _locate(&sections[index], header, <const uint8_t*>part.buf, part.len)
+            _locate(&sections[index], header, <const uint8_t*>part.buf, part.len, from_offset,
+                    to_offset)
         elif (header.position < 0 or header.size < _HEADER
                 or header.size > whole.len - header.position):
             raise BatchError(
@@ -454,39 +501,48 @@ def decode_records(data, list headers not None, list bodies=None, int64_t from_o
                 header.position)
         else:
             _locate(&sections[index], header,
-                    <const uint8_t*>whole.buf + header.position + _HEADER, header.size - _HEADER)
-        count += sections[index].count
+                    <const uint8_t*>whole.buf + header.position + _HEADER, header.size - _HEADER,
+                    from_offset, to_offset)
+    return 0
+
+
+cdef Py_ssize_t _most_rows(const Section* section) noexcept:
+    """How many rows a batch can give: offsets increase, so no more than are between bounds."""
+    cdef int64_t wanted = min(<int64_t>section.last_offset_delta + 1, section.skip_from)
+    wanted -= max(<int64_t>0, section.skip_below)
+    return <Py_ssize_t>max(<int64_t>0, min(wanted, <int64_t>section.count))
+
+
+cdef list _run(RecordColumns columns, Section* sections, list headers, list ends):
+    """Decode all sections; the rows of each run, whose sections end at ``ends``."""
+    cdef Rows rows
+    cdef Py_ssize_t index, batches = len(headers)
+    cdef Py_ssize_t count = 0, size = 0
+    cdef int fault = OK
+    cdef Memory starts = None, limits = None, header_ends = None
+    for index in range(batches):
+        count += _most_rows(&sections[index])
         size += sections[index].end - sections[index].start
     if size > INT32_MAX:
         raise BatchError(f"{size} bytes of records are more than 2 GiB: decode fewer batches "
                          "in one call", "limit", 0)
-    _run(columns, sections, headers, count, size, from_offset)
-    return columns
-
-
-cdef _run(
-    RecordColumns columns, Section* sections, list headers, Py_ssize_t count, Py_ssize_t size,
-    int64_t from_offset
-):
-    cdef Rows rows
-    cdef Py_ssize_t index = 0, batches = len(headers)
-    cdef int fault = OK
-    cdef Memory starts = None, limits = None, ends = None
     memset(&rows, 0, sizeof(Rows))
     _allocate(columns, &rows, count, size)
+    index = 0
     with nogil:
         while index < batches:
-            fault = _decode(&sections[index], &rows, from_offset)
+            fault = _decode(&sections[index], &rows)
             if fault == RESTART_WITH_HEADERS:
                 with gil:
                     starts = allocate(count * sizeof(void*))
                     limits = allocate(count * sizeof(void*))
-                    ends = _offsets(count)
-                    _restart(&rows, starts, limits, ends, count)
+                    header_ends = _offsets(count)
+                    _restart(&rows, starts, limits, header_ends, count)
                 index = 0
                 continue
             if fault != OK:
                 break
+            sections[index].rows_behind = rows.count
             index += 1
     if fault != OK:
         position = (<BatchHeader>headers[index]).position
@@ -494,8 +550,19 @@ cdef _run(
             f"record {rows.failed_record} of the batch at byte {position} is damaged: "
             f"{_MESSAGES[fault]}", "record", position)
     _trim(columns, &rows)
-    if ends is not None:
-        columns.headers = _headers(&rows, ends)
+    if header_ends is not None:
+        columns.headers = _headers(&rows, header_ends)
+    return _rows_of_runs(sections, ends)
+
+
+cdef list _rows_of_runs(const Section* sections, list ends):
+    cdef Py_ssize_t end, behind, before = 0
+    cdef list found = []
+    for end in ends:
+        behind = sections[end - 1].rows_behind if end else 0
+        found.append(behind - before)
+        before = behind
+    return found
 
 
 cdef _restart(Rows* rows, Memory starts, Memory limits, Memory ends, Py_ssize_t count):

@@ -2,7 +2,7 @@ from typing import final
 
 from typing_extensions import Buffer
 
-from mainstem.kernels.columns import BinaryColumn
+from mainstem.kernels.columns import BinaryColumn, Memory
 
 @final
 class HeaderColumn:
@@ -27,7 +27,7 @@ def encode_records(
     first: int,
     stop: int,
     target: int,
-) -> tuple[bytearray, int]: ...
+) -> tuple[Memory, int]: ...
 def seal(
     batch: Buffer,
     codec: int = 0,

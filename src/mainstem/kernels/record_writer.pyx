@@ -4,17 +4,12 @@ The format is described in ``batches.pyx`` (header) and ``record_reader.pyx`` (r
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytearray cimport (
-    PyByteArray_AS_STRING,
-    PyByteArray_FromStringAndSize,
-    PyByteArray_Resize,
-)
 from crc32c import crc32c as _crc32c
 from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from mainstem.kernels.bigendian cimport get_i16, put_i16, put_i32, put_i64
-from mainstem.kernels.columns cimport SLACK, BinaryColumn, column_entry, copy_bytes
+from mainstem.kernels.columns cimport BinaryColumn, Memory, allocate, column_entry, copy_bytes
 from mainstem.kernels.varints cimport varint_size, varlong_size, write_varint, write_varlong
 
 cdef enum:
@@ -276,7 +271,7 @@ def encode_records(
 ):
     """Rows ``first`` to ``stop`` as one record batch, ``(batch, rows)``.
 
-    ``batch`` is a bytearray of at most ``target`` bytes, or larger if the first record alone
+    ``batch`` is ``Memory`` of at most ``target`` bytes, or larger if the first record alone
     is; ``rows`` says how many went in, at least one. ``timestamps`` is a buffer of int64
     milliseconds whose entry 0 belongs to row 0, or None to give every record ``now``. The
     header is complete but for the CRC (see ``seal``); attributes are 0, producer fields -1.
@@ -286,7 +281,7 @@ def encode_records(
     cdef Py_buffer times
     cdef const int64_t* timestamps_data = NULL
     cdef Written written = Written(0, 0, 0, 0)
-    cdef bytearray batch
+    cdef Memory batch
     cdef uint8_t* out
     cdef Py_ssize_t capacity
     cdef int fault
@@ -294,8 +289,8 @@ def encode_records(
     target = min(target, <Py_ssize_t>INT32_MAX)
     stop = min(stop, first + INT32_MAX)
     capacity = _capacity(values, keys, headers, first, stop, target)
-    batch = PyByteArray_FromStringAndSize(NULL, capacity + SLACK)
-    out = <uint8_t*>PyByteArray_AS_STRING(batch)
+    batch = allocate(capacity)
+    out = batch.data
     if timestamps is not None:
         PyObject_GetBuffer(timestamps, &times, PyBUF_SIMPLE)
         if times.len < stop * 8:
@@ -312,7 +307,7 @@ def encode_records(
     if written.rows == 0:
         raise ValueError(f"row {first} changed while it was written")
     _put_header(out, &written)
-    PyByteArray_Resize(batch, written.size)
+    batch.truncate(written.size)
     return batch, written.rows
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mainstem.errors import Invalid
-from mainstem.kernels import encode_records, seal
+from mainstem.kernels import Memory, encode_records, seal
 from mainstem.wire.columns import RecordSource, record_source
 from mainstem.wire.compression import compress
 
 _HEADER_SIZE: Final = 61
+_CODEC_AT: Final = 22
 _LARGEST_BATCH: Final = 2**31 - 1
 _MESSAGE_TOO_LARGE: Final = 10
 _SEQUENCES: Final = 2**31
@@ -56,7 +57,7 @@ def encode_batch(
         base_sequence=base_sequence,
         transactional=transactional,
     )
-    return batch
+    return bytearray(batch)
 
 
 def encode_batches(
@@ -72,29 +73,32 @@ def encode_batches(
     producer_epoch: int = -1,
     base_sequence: int = -1,
     transactional: bool = False,
+    sealed: bool = True,
     now_ms: int,
-) -> Iterator[bytearray]:
+) -> Iterator[memoryview]:
     """Rows in order as record batches of at most ``batch_bytes`` each before compression.
 
     A record that is larger by itself gets a batch of its own. ``base_sequence`` is the first
     batch's; it goes on by the number of records and wraps to 0 after 2**31 - 1, as Kafka's
-    does. Columns and errors as for ``encode_batch``; columns are checked before the first batch
-    is asked for.
+    does. Not ``sealed`` leaves the producer's fields and the CRC to a later ``kernels.seal``.
+    Columns and errors as for ``encode_batch``; columns are checked before the first batch is
+    asked for. The views are writable.
     """
     source = record_source(value, key, timestamp, headers, now_ms)
 
-    def batches() -> Iterator[bytearray]:
+    def batches() -> Iterator[memoryview]:
         row, sequence = 0, base_sequence
         while row < source.rows:
             batch, rows = _encode(source, row, batch_bytes, codec, level)
-            seal(
-                batch,
-                codec,
-                producer_id=producer_id,
-                producer_epoch=producer_epoch,
-                base_sequence=sequence,
-                transactional=transactional,
-            )
+            if sealed:
+                seal(
+                    batch,
+                    codec,
+                    producer_id=producer_id,
+                    producer_epoch=producer_epoch,
+                    base_sequence=sequence,
+                    transactional=transactional,
+                )
             row += rows
             if sequence >= 0:
                 sequence = (sequence + rows) % _SEQUENCES
@@ -105,7 +109,8 @@ def encode_batches(
 
 def _encode(
     source: RecordSource, row: int, target: int, codec: int, level: int | None
-) -> tuple[bytearray, int]:
+) -> tuple[memoryview, int]:
+    """One batch, its CRC still to be computed, and its rows."""
     try:
         batch, rows = encode_records(
             source.values,
@@ -117,10 +122,14 @@ def _encode(
             source.rows,
             target,
         )
-        if codec != 0:
-            with memoryview(batch) as view:
-                body = compress(codec, view[_HEADER_SIZE:], level)
-            batch[_HEADER_SIZE:] = body
+        if codec == 0:
+            return memoryview(batch), rows
+        with memoryview(batch) as plain:
+            body = compress(codec, plain[_HEADER_SIZE:], level)
+            packed = memoryview(Memory(_HEADER_SIZE + len(body)))
+            packed[:_HEADER_SIZE] = plain[:_HEADER_SIZE]
+            packed[_HEADER_SIZE:] = body
+            packed[_CODEC_AT] = codec
+            return packed, rows
     except ValueError as error:
         raise Invalid(str(error)) from error
-    return batch, rows
