@@ -11,14 +11,19 @@ import asyncio
 import contextlib
 import logging
 import random
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+import msgspec
+
 from mainstem.client import Cluster, Producer, bounds
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Invalid, MainstemError, Unavailable
-from mainstem.live import bus, counters
+from mainstem.live import audience, bus, control, counters
+from mainstem.live.access import LimitReached, TicketLedger
+from mainstem.live.audience import Audience
 from mainstem.live.channels import BUILT_IN, Channel, parse_channel
 from mainstem.live.counters import Checkpoint, Checkpoints
 from mainstem.live.history import History
@@ -30,6 +35,7 @@ from mainstem.live.replay import Past, Replayer
 from mainstem.live.settings import LiveSettings, Namespace, topic_of
 from mainstem.live.telling import Telling
 from mainstem.live.topics import Place, Topics, Wanted
+from mainstem.live.viewers import ViewerSettings
 from mainstem.live.watched import Partition, Port, Watched
 
 logger = logging.getLogger("mainstem.live")
@@ -73,6 +79,18 @@ class Dispatcher:
         )
         self.reader = LogReader(cluster, self.topics, self)
         self.telling = Telling(self.namespaces)
+        self.name = settings.name or f"live-{secrets.token_hex(6)}"
+        self.audience = Audience(
+            cluster,
+            producer,
+            self.topics,
+            self.reader,
+            self._clock,
+            self.name,
+            viewer_settings(settings.viewers),
+        )
+        self._tickets = TicketLedger(self._clock)
+        self.gauges: dict[Port, bus.Gauges] = {}
         self.channels: dict[str, Watched] = {}
         self.partitions: dict[Place, Partition] = {}
         self._idle: OrderedDict[str, Watched] = OrderedDict()
@@ -89,12 +107,22 @@ class Dispatcher:
         """Begin to read. The cluster must have been started."""
         self._spawn(self.reader.run())
         self._spawn(self._keep_house())
+        self.audience.start()
+
+    async def cursor_key(self) -> bytes:
+        """What signs cursors: configured, or shared by all gateways of the cluster."""
+        if self.settings.cursor_key:
+            return self.settings.cursor_key.encode()
+        return await control.shared_cursor_key(
+            self._cluster, self._producer, self.topics, self.history
+        )
 
     async def close(self) -> None:
         """Write the counters down, finish what is being published, stop."""
         with contextlib.suppress(MainstemError, TimeoutError):
             async with asyncio.timeout(5.0):
                 await self._checkpoint(everything=True)
+        await self.audience.close()
         tasks = [*self._tasks, *self._finding.values()]
         for task in tasks:
             task.cancel()
@@ -116,14 +144,30 @@ class Dispatcher:
             self._spawn(self._replay(port, message))
         elif isinstance(message, bus.Publish):
             self._spawn(self._publish(port, message))
+        elif isinstance(message, bus.ViewerReport):
+            self.audience.report(port, message.payload)
+        elif isinstance(message, bus.Gauges):
+            self.gauges[port] = message
+        elif isinstance(message, bus.UseTicket):
+            port.send(bus.TicketUsed(message.request, self._first_use(message)))
+
+    def _first_use(self, message: bus.UseTicket) -> bool:
+        try:
+            return self._tickets.spend(message.ticket, message.expires_at)
+        except LimitReached:
+            return False
 
     def detach(self, port: Port) -> None:
         """A worker is gone."""
+        self.audience.gone(port)
         for watched in list(self.channels.values()):
             if port in watched.ports or port in watched.waiting:
                 self._unwatch(port, watched.name)
 
     def _watch(self, port: Port, name: str) -> None:
+        if name.partition(":")[0] in BUILT_IN:
+            self.audience.watch(port, name)
+            return
         watched = self.channels.get(name)
         if watched is None:
             try:
@@ -148,6 +192,9 @@ class Dispatcher:
             watched.opening = self._spawn(self._open(watched))
 
     def _unwatch(self, port: Port, name: str) -> None:
+        if name.partition(":")[0] in BUILT_IN:
+            self.audience.unwatch(port, name)
+            return
         watched = self.channels.get(name)
         if watched is None:
             return
@@ -282,6 +329,9 @@ class Dispatcher:
 
     async def records(self, place: Place, records: Any, next_offset: int) -> None:
         """See ``Sink``."""
+        if place[0] == audience.TOPIC:
+            self.audience.records(records)
+            return
         partition = self.partitions.get(place)
         if partition is None:
             return
@@ -388,9 +438,18 @@ def _entry(watched: Watched) -> tuple[bus.Stream, bytes, Checkpoint] | None:
     return partition.stream, watched.key, Checkpoint(state.total, partition.position)
 
 
+def viewer_settings(table: Mapping[str, Any]) -> ViewerSettings:
+    """The ``[viewers]`` table. Raises ``Invalid``."""
+    try:
+        return msgspec.convert(dict(table), ViewerSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"live settings, [viewers]: {error}") from None
+
+
 def wanted_topics(namespaces: Mapping[str, Namespace]) -> dict[str, Wanted]:
     """How the topics of these namespaces, and live's own, are created."""
-    wanted = {counters.TOPIC: Wanted(counters.PARTITIONS, counters.CONFIG)}
+    own = (audience, control, counters)
+    wanted = {module.TOPIC: Wanted(module.PARTITIONS, module.CONFIG) for module in own}
     for name, namespace in namespaces.items():
         if not namespace.create:
             continue

@@ -1,0 +1,58 @@
+"""What the gateways of a cluster share without being configured: the key that signs cursors.
+
+It is the first record of the topic ``live._control``; whoever finds none offers one, and the first
+one counts. Who may read that topic may forge cursors: guard it as you guard the channels' topics.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mainstem.client import Appender, AppendOptions, Cluster, Producer, bounds
+from mainstem.live.history import History
+from mainstem.live.interest import Interest
+from mainstem.live.kinds import rows_of
+
+if TYPE_CHECKING:
+    from mainstem.live.topics import Topics
+
+TOPIC = "live._control"
+CONFIG = {"retention.ms": "-1", "retention.bytes": "-1"}
+PARTITIONS = 1
+_KEY = b"cursor-key"
+_BYTES = 32
+
+
+async def shared_cursor_key(
+    cluster: Cluster, producer: Producer, topics: Topics, history: History
+) -> bytes:
+    """The cluster's cursor key, made now if this is its first gateway."""
+    found = await _first(cluster, topics, history)
+    if found is None:
+        batch = pa.record_batch(
+            {
+                "_key": pa.array([_KEY], pa.binary()),
+                "value": pa.array([secrets.token_bytes(_BYTES)], pa.binary()),
+            }
+        )
+        await Appender(cluster, producer, TOPIC).append(batch, AppendOptions(partition=0))
+        found = await _first(cluster, topics, history)
+    assert found is not None  # it was acknowledged by all replicas
+    return found
+
+
+async def _first(cluster: Cluster, topics: Topics, history: History) -> bytes | None:
+    topic = await topics.find(TOPIC)
+    table: Interest[bool] = Interest()
+    table.add(_KEY, True)
+    first, last = await bounds(cluster, TOPIC, [0], committed=True)
+    async for chunk in history.chunks(topic.stream(0), first[0], last[0], keep=False):
+        picked = table.pick(chunk.records)
+        if picked is not None:
+            for value in rows_of(picked).values:
+                if value is not None and len(value) >= _BYTES:
+                    return value
+    return None
