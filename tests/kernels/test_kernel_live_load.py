@@ -138,5 +138,5 @@ def test_latency_falls_into_the_bucket_of_its_size() -> None:
     [("nowhere", 1, REQUEST), ("127.0.0.1", 0, REQUEST), ("127.0.0.1", 1, b"x" * 4000)],
 )
 def test_what_cannot_be_asked_is_refused(host: str, count: int, request_bytes: bytes) -> None:
-    with pytest.raises(ValueError, match="address|viewer|3,500"):
+    with pytest.raises(ValueError, match=r"address|viewer|3,500"):
         Load(host, 1, count, request_bytes)

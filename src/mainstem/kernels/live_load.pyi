@@ -13,6 +13,7 @@ class Load:
         request: bytes,
         *,
         source: str = "127.0.0.1",
+        greeting: bytes = b"",
         resuming: bool = False,
         audited: bool = True,
         receive_buffer: int = 0,

@@ -125,6 +125,7 @@ def bucket_bound(int bucket):
 cdef class Load:
     """Viewers of one server. ``request`` holds everything up to, not with, the last empty line.
 
+    :param greeting: bytes to send once the head of the answer is there: a WebSocket's first frame.
     :param source: the local address to connect from; about 28,000 ports each.
     :param receive_buffer: SO_RCVBUF of each socket in bytes; 0 leaves the system's.
     :raises OSError: where the system refuses a socket.
@@ -136,9 +137,11 @@ cdef class Load:
     cdef int32_t count, opened
     cdef int epoll
     cdef sockaddr_in server, source
-    cdef bytes request
+    cdef bytes request, greeting
     cdef const char* asked      # the request's bytes
     cdef Py_ssize_t asked_size
+    cdef const char* greeted
+    cdef Py_ssize_t greeted_size
     cdef int receive_buffer
     cdef bint resuming, audited, reconnecting
     cdef Totals totals
@@ -146,7 +149,7 @@ cdef class Load:
 
     def __cinit__(
         self, str host, int port, int count, bytes request, *, str source="127.0.0.1",
-        bint resuming=False, bint audited=True, int receive_buffer=0,
+        bytes greeting=b"", bint resuming=False, bint audited=True, int receive_buffer=0,
     ):
         self.epoll = -1
         if count < 1:
@@ -158,6 +161,9 @@ cdef class Load:
         self.request = request
         self.asked = PyBytes_AS_STRING(request)
         self.asked_size = PyBytes_GET_SIZE(request)
+        self.greeting = greeting
+        self.greeted = PyBytes_AS_STRING(greeting)
+        self.greeted_size = PyBytes_GET_SIZE(greeting)
         self.resuming = resuming
         self.reconnecting = resuming
         self.audited = audited
@@ -346,6 +352,8 @@ cdef class Load:
                 return
             viewer.state = STREAMING
             self.totals.connected += 1
+            if self.greeted_size:
+                c_send(viewer.fd, self.greeted, self.greeted_size, MSG_NOSIGNAL)
             used = found + 4 - data
         if self.resuming:
             used += self._lines(each, data + used, size - used)
