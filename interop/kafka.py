@@ -1,11 +1,13 @@
 """Apache Kafka itself, from Maven Central: its jars, and a one-node broker of it.
 
-``python -m interop.kafka`` (``make kafka``) runs a broker in the foreground and prints its
-address. Used as the peer in ``benchmarks/`` and as the reference that proves the interop suite.
+``python -m interop.kafka`` (``make kafka``, ``make kafka NODES=3``) runs it in the foreground and
+prints its address. Used as the peer in ``benchmarks/`` and as the reference that proves the
+interop suite.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import shutil
@@ -13,10 +15,9 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ POM = ROOT / "interop" / "pom.xml"
 JAVA_SOURCES = ROOT / "interop" / "java"
 CACHE = ROOT / ".kafka"
 PR_SET_PDEATHSIG = 1
+CLUSTER_ID = "bWFpbnN0ZW0taW50ZXJvcA"  # any 16 bytes in base64url
 LIBC = ctypes.CDLL(None)
 
 # The flags of Kafka's own kafka-run-class.sh and kafka-server-start.sh.
@@ -129,26 +131,24 @@ class Kafka:
             self.process.wait()
 
 
-def format_kafka(
+def write_properties(
     directory: Path,
+    node: int,
+    broker: str,
+    controller: str,
     settings: Mapping[str, str] | None = None,
     listeners: Mapping[str, str] | None = None,
-) -> str:
-    """Prepare ``directory`` for a one-node KRaft broker; return the address it will have.
-
-    ``listeners`` are more listeners than the plain one, by Kafka's name for their security
-    (``SASL_SSL`` …): addresses for each.
-    """
+) -> None:
+    """Write the settings of a node that is broker and controller at these addresses."""
     directory.mkdir(parents=True, exist_ok=True)
-    broker, controller = free_port(), free_port()
     more = "".join(f",{name}://{address}" for name, address in (listeners or {}).items())
     properties = {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "node.id": str(node),
+        "controller.quorum.voters": f"{node}@{controller}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{more}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}{more}",
+        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}{more}",
+        "advertised.listeners": f"PLAINTEXT://{broker}{more}",
         "log.dirs": str(directory / "logs"),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "1",
@@ -160,19 +160,44 @@ def format_kafka(
     }
     text = "".join(f"{name}={value}\n" for name, value in properties.items())
     (directory / "server.properties").write_text(text)
-    cluster = "bWFpbnN0ZW0taW50ZXJvcA"  # any 16 bytes in base64url
+
+
+def format_directory(directory: Path) -> None:
+    """Format the logs of the node whose settings are there, with Kafka's own tool."""
     configuration = str(directory / "server.properties")
-    command = java_command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", configuration)
+    tool = "kafka.tools.StorageTool"
+    command = java_command(tool, "format", "-t", CLUSTER_ID, "-c", configuration)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"Apache Kafka refused its settings:\n{done.stdout}{done.stderr}")
-    return f"127.0.0.1:{broker}"
 
 
-def spawn_kafka(directory: Path, address: str, listeners: Mapping[str, str] | None = None) -> Kafka:
+def format_kafka(
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+    listeners: Mapping[str, str] | None = None,
+) -> str:
+    """Prepare ``directory`` for a one-node KRaft broker; return the address it will have.
+
+    ``listeners`` are more listeners than the plain one, by Kafka's name for their security
+    (``SASL_SSL`` …): addresses for each.
+    """
+    broker, controller = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    write_properties(directory, 1, broker, controller, settings, listeners)
+    format_directory(directory)
+    return broker
+
+
+def spawn_kafka(
+    directory: Path,
+    address: str,
+    listeners: Mapping[str, str] | None = None,
+    *,
+    flags: Sequence[str] = SERVER_FLAGS,
+) -> Kafka:
     """Start the broker that :func:`format_kafka` prepared; return at once, not yet ready."""
-    command = ["java", *SERVER_FLAGS, "-cp", kafka_classpath(), "kafka.Kafka"]
-    with (directory / "kafka.log").open("wb") as log:
+    command = ["java", *flags, "-cp", kafka_classpath(), "kafka.Kafka"]
+    with (directory / "kafka.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, str(directory / "server.properties")],
             stdout=log,
@@ -197,7 +222,7 @@ def start_kafka(
     """
     kafka = spawn_kafka(directory, format_kafka(directory, settings, listeners), listeners)
     deadline = time.monotonic() + timeout
-    while not _answers(kafka.address):
+    while not answers(kafka.address):
         if kafka.process.poll() is not None or time.monotonic() > deadline:
             kafka.stop()
             tail = (directory / "kafka.log").read_text()[-2000:]
@@ -206,7 +231,7 @@ def start_kafka(
     return kafka
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
     """Whether a broker answers ApiVersions v0 there (Kafka accepts early and answers late)."""
     host, port = address.split(":")
     with suppress(OSError), socket.create_connection((host, int(port)), timeout=10) as connection:
@@ -216,16 +241,29 @@ def _answers(address: str) -> bool:
 
 
 def main() -> None:
-    """Run a broker in a temporary directory until Ctrl-C."""
-    with tempfile.TemporaryDirectory(prefix="kafka-") as directory:
-        kafka = start_kafka(Path(directory))
-        print(f"ready kafka={kafka.address} data={directory} pid={kafka.process.pid}", flush=True)
+    """Run brokers in a temporary directory until Ctrl-C: one, or ``--nodes``."""
+    from interop.kafka_cluster import start_kafka_cluster
+
+    parser = argparse.ArgumentParser(prog="interop.kafka", description=main.__doc__)
+    parser.add_argument("--nodes", type=int, default=1, help="how many; three survive a failure")
+    nodes = parser.parse_args().nodes
+    with tempfile.TemporaryDirectory(prefix="kafka-") as name:
+        directory = Path(name)
+        if nodes == 1:
+            kafkas = [start_kafka(directory)]
+        else:
+            kafkas = list(start_kafka_cluster(directory, nodes).nodes.values())
+        address = ",".join(kafka.address for kafka in kafkas)
+        pids = ",".join(str(kafka.process.pid) for kafka in kafkas)
+        print(f"ready kafka={address} data={directory} pid={pids}", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-        try:
-            kafka.process.wait()
-        except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            for kafka in kafkas:  # any may be killed, to see what happens
+                kafka.process.wait()
+        for kafka in kafkas:
+            kafka.process.terminate()
+        for kafka in kafkas:
             kafka.stop()
-    sys.exit(kafka.process.returncode not in (0, 130, 143, -signal.SIGTERM, -signal.SIGINT))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 import mainstem as ms
+from mainstem.testing import RunningBroker
 
 
 def fresh() -> str:
@@ -108,3 +109,20 @@ def test_every_change_of_an_unknown_topic_names_the_nearest(stem: ms.Stem, chang
     options = {"config": {"retention.ms": 1}} if change == "alter_topic" else {}
     with pytest.raises(ms.Invalid, match="'shipment': did you mean 'shipments'"):
         getattr(stem, change)("shipment", **options)
+
+
+def test_a_controller_that_died_is_not_waited_for(mainstem_session_broker: RunningBroker) -> None:
+    with ms.connect(mainstem_session_broker.address, retry_for=20.0) as stem:
+        known = stem._stem.cluster.metadata
+        known.nodes[99], known.controller = ("127.0.0.1", 1), 99
+        stem.create_topic("after-the-controller", 1)
+        assert stem.access.describe_cluster().controller != 99
+
+
+def test_replication_is_said_to_the_broker(stem: ms.Stem) -> None:
+    with pytest.raises(ms.Invalid, match="replication") as told:
+        stem.create_topic("too-many", 1, replication=3)
+    assert told.value.code == 38
+    with pytest.raises(ms.Invalid, match="replication=0 is not valid"):
+        stem.topic("none", create=True, replication=0)
+    assert stem.create_topic("alone", 1, replication=1).describe().partitions[0].replicas == (1,)

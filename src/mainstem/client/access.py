@@ -118,10 +118,8 @@ class Access:
         """Send to the controller where one is known; ``read`` raises what is to be retried."""
 
         async def attempt(deadline: Deadline) -> T:
-            nodes = self._cluster.metadata
-            node = nodes.controller if nodes.controller in nodes.nodes else None
             try:
-                return read(await self._cluster.call(api_key, message, deadline, node=node))
+                return read(await self._cluster.ask_controller(api_key, message, deadline))
             except MainstemError as error:
                 if error.code == _NOT_CONTROLLER:
                     await self._cluster.refresh([], deadline)

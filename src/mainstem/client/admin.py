@@ -69,16 +69,11 @@ class Admin:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def _on_controller(self, api_key: int, message: Message, deadline: Deadline) -> Message:
-        nodes = self._cluster.metadata
-        node = nodes.controller if nodes.controller in nodes.nodes else None
-        return await self._cluster.call(api_key, message, deadline, node=node)
-
     async def _change(self, api_key: int, message: Message, subject: str, items: str) -> Message:
         """Send a change to the controller until one takes it; its one result, checked."""
 
         async def attempt(deadline: Deadline) -> Message:
-            answer = await self._on_controller(api_key, message, deadline)
+            answer = await self._cluster.ask_controller(api_key, message, deadline)
             (result,) = getattr(answer, items)
             code = int(result.error_code)
             if code == _NOT_CONTROLLER:
@@ -107,6 +102,7 @@ class Admin:
         partitions: int | None,
         config: Mapping[str, Any] | None,
         *,
+        replication: int | None = None,
         exist_ok: bool = False,
     ) -> None:
         """Create a topic and wait until it can be used; the broker's defaults for ``None``.
@@ -116,11 +112,13 @@ class Admin:
         """
         if partitions is not None and partitions < 1:
             raise Invalid(f"a topic cannot have {partitions} partitions: give 1 or more", code=37)
+        if replication is not None and not 1 <= replication < 1 << 15:
+            raise Invalid(f"replication={replication} is not valid: give 1 or more", code=38)
         configs = [Message(name=key, value=text(value)) for key, value in (config or {}).items()]
         topic = Message(
             name=name,
             num_partitions=-1 if partitions is None else partitions,
-            replication_factor=-1,
+            replication_factor=-1 if replication is None else replication,
             assignments=[],
             configs=configs,
         )

@@ -176,6 +176,16 @@ class Cluster:
         timeout = deadline.cap(self.config.request_timeout)
         return await connection.call(api_key, message, timeout=timeout)
 
+    async def ask_controller(self, api_key: int, message: Message, deadline: Deadline) -> Message:
+        """One request to the controller, or to any broker while none is known."""
+        known = self.metadata
+        node = known.controller if known.controller in known.nodes else None
+        try:
+            return await self.call(api_key, message, deadline, node=node)
+        except Unavailable:
+            known.controller = -1  # it may be gone for good: brokers pass it on to the next
+            raise
+
     async def retrying(
         self, attempt: Callable[[Deadline], Awaitable[T]], seconds: float | None = None
     ) -> T:

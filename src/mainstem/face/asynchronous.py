@@ -293,14 +293,17 @@ class AsyncStem:
         *,
         create: bool = False,
         config: Mapping[str, Any] | None = None,
+        replication: int | None = None,
     ) -> AsyncTopic:
         """A topic by name. See ``Stem.topic``."""
         if not isinstance(name, str):
             raise Invalid(f"a topic's name is text, not {name!r}", code=17)
         if create:
-            await self._admin.create(name, partitions, config, exist_ok=True)
-        elif partitions is not None or config is not None:
-            raise Invalid("partitions and config are for a new topic: add create=True")
+            await self._admin.create(
+                name, partitions, config, replication=replication, exist_ok=True
+            )
+        elif (partitions, config, replication) != (None, None, None):
+            raise Invalid("partitions, config and replication make a new topic: add create=True")
         else:
             await self.cluster.topic(name, self.cluster.deadline())
         return AsyncTopic(self, name)
@@ -315,9 +318,10 @@ class AsyncStem:
         partitions: int | None = None,
         *,
         config: Mapping[str, Any] | None = None,
+        replication: int | None = None,
     ) -> AsyncTopic:
         """A new topic. Raises ``Conflict`` where it exists."""
-        await self._admin.create(name, partitions, config)
+        await self._admin.create(name, partitions, config, replication=replication)
         return AsyncTopic(self, name)
 
     async def delete_topic(self, name: str) -> None:

@@ -272,15 +272,17 @@ class Stem:
         *,
         create: bool = False,
         config: Mapping[str, Any] | None = None,
+        replication: int | None = None,
     ) -> Topic:
         """A topic by name. Raises ``Invalid`` with the nearest name where there is none.
 
-        With ``create`` it is made where missing, with ``partitions`` and ``config`` (Kafka's
-        topic settings) or the broker's defaults; one that exists is used as it is.
+        With ``create`` it is made where missing, with ``partitions``, ``config`` (Kafka's topic
+        settings) and ``replication`` (on how many brokers), or the broker's defaults; one that
+        exists is used as it is.
         """
         self.check()
-        found = run(self._stem.topic(name, partitions, create=create, config=config))
-        return Topic(self, found)
+        new: Any = {"create": create, "config": config, "replication": replication}
+        return Topic(self, run(self._stem.topic(name, partitions, **new)))
 
     def topics(self, *, internal: bool = False) -> list[str]:
         """Names of all topics, sorted."""
@@ -293,10 +295,12 @@ class Stem:
         partitions: int | None = None,
         *,
         config: Mapping[str, Any] | None = None,
+        replication: int | None = None,
     ) -> Topic:
-        """A new topic. Raises ``Conflict`` where it exists."""
+        """A new topic, see ``topic``. Raises ``Conflict`` where it exists."""
         self.check()
-        return Topic(self, run(self._stem.create_topic(name, partitions, config=config)))
+        made = self._stem.create_topic(name, partitions, config=config, replication=replication)
+        return Topic(self, run(made))
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic with all its records."""
