@@ -80,7 +80,7 @@ def memtable_of(parts: list[list[tuple[bytes, bytes | None]]], seed: int = 9) ->
         operation = lsm.Operation(
             lsm.PUT, 0, column([key for key, _ in part]), column([value for _, value in part]), 5
         )
-        table.insert(lsm.encode_batch([operation], 64, 8), 64, b"")
+        table.insert(lsm.encode_batch(lsm.Arena(), [operation], 64, 8), 64, b"")
     return table
 
 

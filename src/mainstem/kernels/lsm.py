@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 try:
     from mainstem.kernels.columns import Memory
+    from mainstem.kernels.lsm_arena import Arena, Piece, kept_bytes, trim
     from mainstem.kernels.lsm_batch import (
         OPERATION_HEADER,
         Operation,
@@ -48,6 +49,7 @@ __all__ = [
     "OPERATION_HEADER",
     "PUT",
     "RANGE_DELETE",
+    "Arena",
     "ArrowBuffers",
     "Block",
     "Column",
@@ -55,6 +57,7 @@ __all__ = [
     "Memtable",
     "Merger",
     "Operation",
+    "Piece",
     "Ranges",
     "RowList",
     "Run",
@@ -67,10 +70,12 @@ __all__ = [
     "encode_blocks",
     "encode_keys",
     "interleave",
+    "kept_bytes",
     "measure",
     "read_operation",
     "read_ranges",
     "retired_blocks",
     "sorted_rows_of",
     "split",
+    "trim",
 ]

@@ -11,7 +11,7 @@ An operation, little-endian, everything 8-byte aligned (docs/formats-lsm.md)::
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from mainstem.kernels.columns cimport Memory, allocate
+from mainstem.kernels.lsm_arena cimport Arena, Piece
 from mainstem.kernels.lsm_core cimport DELETE, MERGE, PUT, VARIABLE, align
 from mainstem.kernels.lsm_rows cimport Column, entry_of, span_of
 
@@ -166,15 +166,17 @@ cdef class Operation:
             _write_column(out, self.values, self.value_shape.width, self.value_shape.data_bytes)
 
 
-def encode_batch(list operations not None, Py_ssize_t head, Py_ssize_t tail):
-    """``head`` zero bytes, the operations, ``tail`` zero bytes, as one ``Memory``."""
+def encode_batch(
+    Arena arena not None, list operations not None, Py_ssize_t head, Py_ssize_t tail
+):
+    """``head`` zero bytes, the operations, ``tail`` zero bytes, as one ``Piece`` of ``arena``."""
     cdef Py_ssize_t size = head + tail
     cdef Operation operation
-    cdef Memory result
+    cdef Piece result
     cdef uint8_t* out
     for operation in operations:
         size += operation.size
-    result = allocate(size)
+    result = arena.take(size)
     out = result.data
     memset(out, 0, head)
     memset(out + size - tail, 0, tail)

@@ -7,6 +7,7 @@ from mainstem.kernels.lsm_rows import RowList
 @final
 class Memtable:
     rows: int
+    ordered: int
     memory: int
     seed: int
     min_stamp: int

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mainstem.errors import Closed, Conflict, Unavailable
 from mainstem.filesystem import File, FileSystem
-from mainstem.kernels import Memory, lsm
+from mainstem.kernels import lsm
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
 from mainstem.lsm.layers import DiskLayer, FamilyView, MemoryLayer, union
@@ -74,6 +74,7 @@ class State:
         self.specs = {each.id: fold_spec(each.fields) for each in manifest.families}
         self.disk: dict[int, tuple[DiskLayer, ...]] = {}
         self.active: dict[int, list[MemoryLayer]] = {}
+        self.arena = lsm.Arena()
         self.frozen: tuple[Generation, ...] = ()
         self.view: dict[int, FamilyView] = {}
         self.published = self.sequence
@@ -175,7 +176,7 @@ class State:
     def active_bytes(self) -> int:
         return sum(each.memtable.memory for layers in self.active.values() for each in layers)
 
-    def apply(self, data: Memory | bytes, at: int, operations: int) -> None:
+    def apply(self, data: bytes, at: int, operations: int) -> None:
         """Insert the operations of a commit into memtables, not yet visible."""
         for _ in range(operations):
             kind, family, _, end = lsm.read_operation(data, at)
@@ -187,7 +188,7 @@ class State:
                 self.memory_of(family).memtable.insert(data, at, self.specs[family])
             at = end
 
-    def insert(self, record: Memory, operations: Sequence[lsm.Operation]) -> None:
+    def insert(self, record: lsm.Piece, operations: Sequence[lsm.Operation]) -> None:
         """As :meth:`apply`, for the operations that ``record`` was just made of."""
         at = FIRST_OPERATION
         for operation in operations:
@@ -248,7 +249,7 @@ class State:
 
     def commit(
         self,
-        record: Memory,
+        record: lsm.Piece,
         operations: Sequence[lsm.Operation],
         position: dict[str, int] | None,
     ) -> int:
@@ -283,8 +284,10 @@ class State:
             return False
         self.check_writable()
         try:
-            if self.log is not None and self.options.sync != "none":
-                self.log.sync()
+            if self.log is not None:
+                self.log.finish()
+                if self.options.sync != "none":
+                    self.log.sync()
             capture = self.capture()
             self.publish(capture)
             if self.log is not None:
@@ -302,6 +305,7 @@ class State:
             self.segment += 1
             self.frozen = (*self.frozen, generation)
             self.active = {}
+            self.arena = lsm.Arena()
             self._marks = {}
             self.rebuild()
         return True
@@ -312,7 +316,12 @@ class State:
     def start_log(self, segment: int) -> None:
         """Begin log ``segment``; durable as far as ``sync`` promises, before its first record."""
         log = LogWriter(
-            self.filesystem, self.directory, self.manifest.store, segment, self.sequence + 1
+            self.filesystem,
+            self.directory,
+            self.manifest.store,
+            segment,
+            self.sequence + 1,
+            ahead=self.options.sync == "none",
         )
         if self.options.sync != "none":
             log.sync()

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Conflict, Invalid, Unavailable
 from mainstem.filesystem import FileSystem, RealFileSystem
+from mainstem.kernels import lsm
 from mainstem.lsm import cache as caches
 from mainstem.lsm import scheduler
 from mainstem.lsm.background import Background
@@ -182,7 +183,7 @@ class Store(Family):
             self.state.check_writable()
             return
         state = self.state
-        record = encode_commit(batch.operations, position)
+        record = encode_commit(state.arena, batch.operations, position)
         self.pressure.wait(len(record))
         with state.write_lock:
             sequence = state.commit(record, batch.operations, position)
@@ -328,6 +329,7 @@ class Store(Family):
                 state.lock_file = None
                 state.log = None
             state.cache.reserve(id(state), 0)
+            lsm.trim()
             for layers in state.disk.values():
                 for layer in layers:
                     for file in layer.files:
@@ -343,6 +345,7 @@ class Store(Family):
         try:
             with state.write_lock, state.lock:
                 if state.log is not None:
+                    state.log.finish()
                     state.log.sync()
                     state.write_manifest(log_end=(state.log.segment, state.log.size))
         except OSError as error:
