@@ -8,6 +8,7 @@ from mainstem.cli import group, topic
 from mainstem.cli.consume import consume
 from mainstem.cli.demo import demo
 from mainstem.cli.doctor import doctor
+from mainstem.cli.live import live
 from mainstem.cli.produce import produce
 from mainstem.cli.serve import serve
 
@@ -23,6 +24,7 @@ app.add_typer(topic.app, name="topic")
 app.command()(produce)
 app.command()(consume)
 app.add_typer(group.app, name="group")
+app.command()(live)
 app.command()(doctor)
 app.command()(demo)
 

@@ -33,6 +33,7 @@ from mainstem.live.publish import Publisher, check_body
 from mainstem.live.reader import LogReader
 from mainstem.live.replay import Past, Replayer
 from mainstem.live.settings import LiveSettings, Namespace, topic_of
+from mainstem.live.tallies import Tallies
 from mainstem.live.telling import Telling
 from mainstem.live.topics import Place, Topics, Wanted
 from mainstem.live.viewers import ViewerSettings
@@ -90,7 +91,7 @@ class Dispatcher:
             viewer_settings(settings.viewers),
         )
         self._tickets = TicketLedger(self._clock)
-        self.gauges: dict[Port, bus.Gauges] = {}
+        self.tallies = Tallies()
         self.channels: dict[str, Watched] = {}
         self.partitions: dict[Place, Partition] = {}
         self._idle: OrderedDict[str, Watched] = OrderedDict()
@@ -147,7 +148,7 @@ class Dispatcher:
         elif isinstance(message, bus.ViewerReport):
             self.audience.report(port, message.payload)
         elif isinstance(message, bus.Gauges):
-            self.gauges[port] = message
+            self.tallies.take(port.number, message)
         elif isinstance(message, bus.UseTicket):
             port.send(bus.TicketUsed(message.request, self._first_use(message)))
 
@@ -160,6 +161,7 @@ class Dispatcher:
     def detach(self, port: Port) -> None:
         """A worker is gone."""
         self.audience.gone(port)
+        self.tallies.gone(port.number)
         for watched in list(self.channels.values()):
             if port in watched.ports or port in watched.waiting:
                 self._unwatch(port, watched.name)

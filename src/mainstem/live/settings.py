@@ -72,7 +72,8 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     ``workers`` 0 is two, or one on a single core. ``name`` tells this gateway from others in
     the viewer counts. ``cursor_key`` is text of 16 characters or more; without one, the cluster's
-    gateways share a random one through the topic ``live._control``. ``access`` and ``viewers``
+    gateways share a random one through the topic ``live._control``. ``pages`` is a directory of
+    files to serve beside the channels. ``access`` and ``viewers``
     are the tables of ``mainstem.live.access`` and ``mainstem.live.viewers``.
     """
 
@@ -99,6 +100,7 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     password: str = ""
     mechanism: str = "SCRAM-SHA-256"
     tls: bool = False
+    pages: str = ""
     namespaces: dict[str, Namespace] = {}
     access: Table = {}
     viewers: Table = {}
