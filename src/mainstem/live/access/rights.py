@@ -57,11 +57,12 @@ class Rights:
             return rule is not None and self._granted(identity, right, rule, namespace, name)
         if right is Right.PUBLISH:
             return False  # the server counts; nobody tells it
+        right = BUILT_IN[namespace]
         if rule is not None:
             return self._granted(identity, right, rule, namespace, name)
         # Not configured: whoever has the right in some namespace of this id.
         return any(
-            self._granted(identity, BUILT_IN[namespace], each, other, name)
+            self._granted(identity, right, each, other, name)
             for other, each in self._namespaces.items()
         )
 
@@ -109,6 +110,7 @@ def matches(pattern: str, channel: str) -> bool:
     """
     if pattern == "*":
         return True
-    if pattern.endswith("*") and ":" in pattern:
-        return channel.startswith(pattern[:-1])
+    stem, star, rest = pattern.partition("*")
+    if star and not rest and ":" in stem:
+        return channel.startswith(stem)
     return channel == pattern
