@@ -31,26 +31,26 @@ class Message(msgspec.Struct, tag=True, array_like=True, frozen=True):
 # Worker to dispatcher ---------------------------------------------------------------------
 
 
-class Ready(Message):
+class Ready(Message, frozen=True):
     """The worker listens; sent once, as the answer to ``Configure``."""
 
     process: int
     port: int
 
 
-class Watch(Message):
+class Watch(Message, frozen=True):
     """The first viewer of ``channel`` came to this worker. Answer: ``Opened`` or ``Refused``."""
 
     channel: str
 
 
-class Unwatch(Message):
+class Unwatch(Message, frozen=True):
     """The last viewer of ``channel`` left this worker, some time ago."""
 
     channel: str
 
 
-class Replay(Message):
+class Replay(Message, frozen=True):
     """Ask for the past of ``channels``. Answer: ``Replayed`` slices, or ``ReplayReset``.
 
     ``cursor`` gives the next offset wanted per stream; where it is ``None``, ``origin`` does, in
@@ -67,8 +67,8 @@ class Replay(Message):
     budget_bytes: int
 
 
-class Publish(Message):
-    """Append ``body`` (one JSON value, as bytes) to the channel. Answer: ``Published``/``Failed``."""
+class Publish(Message, frozen=True):
+    """Append ``body`` (one JSON value, as bytes). Answer: ``Published`` or ``Failed``."""
 
     request: int
     channel: str
@@ -77,7 +77,7 @@ class Publish(Message):
     user: str | None = None
 
 
-class UseTicket(Message):
+class UseTicket(Message, frozen=True):
     """Has any worker used this ticket yet? Answer: ``TicketUsed``. ``expires_at``: Unix seconds."""
 
     request: int
@@ -85,7 +85,7 @@ class UseTicket(Message):
     expires_at: float
 
 
-class ViewerReport(Message):
+class ViewerReport(Message, frozen=True):
     """What ``live.viewers.WorkerViewers`` has to say to ``NodeViewers``, opaque to the bus."""
 
     payload: bytes
@@ -107,7 +107,7 @@ class NamespaceGauges(msgspec.Struct, array_like=True, frozen=True):
     latency: list[int]
 
 
-class Gauges(Message):
+class Gauges(Message, frozen=True):
     """About once a second: the worker's numbers, in all and per namespace."""
 
     numbers: dict[str, float]
@@ -117,12 +117,15 @@ class Gauges(Message):
 # Dispatcher to worker ---------------------------------------------------------------------
 
 
-class Configure(Message):
+class Configure(Message, frozen=True):
     """The first frame a worker gets: all it needs to know.
 
-    ``access`` is the JSON of ``live.access.AccessSettings``; ``pages`` maps a path to (content
+    ``access`` is the JSON of ``live.access.AccessSettings`` (this worker's share), ``viewers``
+    that of ``live.viewers.ViewerSettings``; ``pages`` maps a path to (content
     type, bytes) to be served as they are; ``cursor_key`` is shared by all workers and nodes.
     ``port`` must be fixed (the supervisor holds a bound ``SO_REUSEPORT`` socket for port 0).
+    ``linger_s``: how long a ring and its channels stay after their last viewer. ``node`` is the
+    gateway's name, for tickets.
     """
 
     worker: int
@@ -130,6 +133,7 @@ class Configure(Message):
     port: int
     cursor_key: bytes
     access: bytes = b"{}"
+    viewers: bytes = b"{}"
     pages: dict[str, tuple[str, bytes]] = {}
     window_ms: float = 50.0
     heartbeat_s: float = 15.0
@@ -139,9 +143,11 @@ class Configure(Message):
     request_s: float = 10.0
     stalled_s: float = 60.0
     retry_ms: tuple[int, int] = (2_000, 10_000)
+    linger_s: float = 30.0
+    node: str = ""
 
 
-class Opened(Message):
+class Opened(Message, frozen=True):
     """Answer to ``Watch``: all of the channel at or after ``next_offset`` will follow.
 
     ``kind``: events, latest, counter, sample, viewers, presence. ``stream`` is ``None`` for
@@ -161,7 +167,7 @@ class Opened(Message):
     reason: str | None = None
 
 
-class Refused(Message):
+class Refused(Message, frozen=True):
     """Answer to ``Watch``: no such namespace, or a closed one. ``kind`` as in ``Failed``."""
 
     channel: str
@@ -169,7 +175,7 @@ class Refused(Message):
     message: str
 
 
-class Events(Message):
+class Events(Message, frozen=True):
     """Records of a channel, in order. ``time_ms``: log time of the oldest; 0 when not known."""
 
     channel: str
@@ -179,7 +185,7 @@ class Events(Message):
     time_ms: int = 0
 
 
-class State(Message):
+class State(Message, frozen=True):
     """The newest state of a channel that is not ``events``; absolute, so droppable.
 
     ``state`` is what is sent to viewers now. ``snapshot`` is what a viewer who joins later gets
@@ -194,14 +200,14 @@ class State(Message):
     represented: int = 1
 
 
-class Advance(Message):
+class Advance(Message, frozen=True):
     """Nothing of the opened channels lies before ``next_offset``: cursors may move there."""
 
     stream: Stream
     next_offset: int
 
 
-class Replayed(Message):
+class Replayed(Message, frozen=True):
     """A slice of the past, per stream in order; ``vector``: where the streams stand after it.
 
     ``done``: the last slice of this answer (the budget is spent, or ``until`` reached).
@@ -213,7 +219,7 @@ class Replayed(Message):
     done: bool
 
 
-class ReplayReset(Message):
+class ReplayReset(Message, frozen=True):
     """The past asked for is gone. ``reason``: expired, epoch, truncated or invalid."""
 
     request: int
@@ -222,7 +228,7 @@ class ReplayReset(Message):
     latest: list[tuple[Stream, int]]
 
 
-class Published(Message):
+class Published(Message, frozen=True):
     """The record is in the log; ``time``: milliseconds; ``duplicate``: the key was seen before."""
 
     request: int
@@ -232,7 +238,7 @@ class Published(Message):
     duplicate: bool
 
 
-class Failed(Message):
+class Failed(Message, frozen=True):
     """A ``Publish`` or ``Replay`` failed. ``kind`` is a class of ``mainstem.errors``, by name."""
 
     request: int
@@ -241,14 +247,14 @@ class Failed(Message):
     code: int | None = None
 
 
-class TicketUsed(Message):
+class TicketUsed(Message, frozen=True):
     """``first`` is true exactly once per ticket, over all workers of the node."""
 
     request: int
     first: bool
 
 
-class Kick(Message):
+class Kick(Message, frozen=True):
     """Close what this user (or the holder of this token) has open; ``None`` matches nobody."""
 
     user: str | None
@@ -256,7 +262,7 @@ class Kick(Message):
     reason: str
 
 
-class Drain(Message):
+class Drain(Message, frozen=True):
     """Stop listening, tell the viewers, close them at random within ``seconds``, then exit."""
 
     seconds: float

@@ -1,0 +1,69 @@
+"""When the rings are sent: in windows, spread over phases so that no moment is a burst."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mainstem.kernels import Sender
+from mainstem.live.subscriptions import SubscriptionSet
+
+
+class Flusher:
+    """Flushes one phase every ``window`` / 16 seconds while there is news; else it sleeps.
+
+    ``settle`` is called once per window. One event loop's.
+    """
+
+    def __init__(self, sender: Sender, window: float, settle: Callable[[], bool | None]) -> None:
+        self._sender = sender
+        self._step = window / Sender.PHASE_COUNT
+        self._settle = settle
+        self._phase = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self.after: Callable[[], None] = lambda: None
+        self.flushes = 0
+        self.late = 0
+
+    def news(self, each: SubscriptionSet) -> None:
+        """A ring got something."""
+        self._sender.mark(each.ring)
+        self.wake()
+
+    def wake(self) -> None:
+        """Make sure the next window comes."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._due = loop.time() + self._step
+            self._timer = loop.call_at(self._due, self._tick)
+
+    def stop(self) -> None:
+        """No more flushes."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        more = True
+        turns = 0
+        while self._due <= now and turns < Sender.PHASE_COUNT:
+            more = self._flush()
+            self._due += self._step
+            turns += 1
+        if self._due <= now:  # a whole window late: no use in catching up
+            self.late += 1
+            self._due = now + self._step
+        self.after()
+        self._timer = loop.call_at(self._due, self._tick) if more else None
+
+    def _flush(self) -> bool:
+        waiting = False
+        if self._phase == 0:
+            waiting = bool(self._settle())
+        more = self._sender.flush(self._phase)
+        self._phase = (self._phase + 1) % Sender.PHASE_COUNT
+        self.flushes += 1
+        return more or waiting or self._phase != 0

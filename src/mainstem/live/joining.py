@@ -1,0 +1,373 @@
+"""How a viewer gets from where it stood to the ring, without a gap and without a double.
+
+A viewer stands at a vector C (from its cursor), the ring's head at R. What lies between comes
+from the ring's memory if that still holds C, else from the log through the dispatcher, a slice
+at a time into the connection's own buffer; then the viewer joins the ring right after. When the
+ring has moved on meanwhile, that is simply the next C and R.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from mainstem.errors import Invalid, MainstemError, Unavailable
+from mainstem.kernels import Sender
+from mainstem.live.bus import Stream
+from mainstem.live.cursor import CursorBook, Place, place_of
+from mainstem.live.desk import Desk, Gone, Slice
+from mainstem.live.fanout import Fanout
+from mainstem.live.frames import Fields
+from mainstem.live.subscriptions import SubscriptionSet
+
+AHEAD_SECONDS = 3.0
+"""How long a cursor may lie ahead of this worker: another one was quicker."""
+
+_AHEAD_STEP = 0.02
+_QUEUED_ENOUGH = 32_768
+_DRAIN_SECONDS = 120.0
+
+
+class ViewerLeft(Exception):  # noqa: N818 - not a fault
+    """The connection went while it was being joined."""
+
+
+class Reset(Exception):  # noqa: N818 - an answer, not a fault
+    """The viewer cannot go on where it was; ``fields`` of the ``reset`` it is told."""
+
+    def __init__(self, reason: str, **fields: str | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fields: Fields = {"reason": reason, **fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a viewer wants to begin: a place read from a cursor, or an origin in words."""
+
+    asked: str
+    places: dict[Place, int] | None = None
+    origin: str | None = None
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether it asks for what was before it came, other than by a cursor."""
+        return self.origin is not None and self.origin != "latest"
+
+
+NOW = Start("latest", None, "latest")
+
+
+def start_of(book: CursorBook, last_event_id: str | None, origin: str | None) -> Start:
+    """What a request asks for; the ``Last-Event-ID`` wins. Never raises: see ``Start``."""
+    if last_event_id:
+        return _cursor(book, last_event_id) or Start(last_event_id)
+    if not origin:
+        return NOW
+    if origin in {"latest", "earliest"} or origin.startswith("last:"):
+        return Start(origin, None, origin)
+    return _cursor(book, origin) or Start(origin, None, origin if _is_time(origin) else None)
+
+
+def _cursor(book: CursorBook, text: str) -> Start | None:
+    try:
+        return Start(text, book.read(text))
+    except Invalid:
+        return None
+
+
+def _is_time(text: str) -> bool:
+    import datetime
+
+    if text.isascii() and text.isdigit():
+        return len(text) <= 15
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+class Joiner:
+    """Puts connections onto rings. One per worker, one event loop's."""
+
+    def __init__(self, fanout: Fanout, desk: Desk, sender: Sender, book: CursorBook) -> None:
+        self._fanout = fanout
+        self._desk = desk
+        self._sender = sender
+        self._book = book
+        self._draining: dict[int, asyncio.Future[None]] = {}
+
+    # Entry points ---------------------------------------------------------------------
+
+    async def join(self, ident: int, each: SubscriptionSet, start: Start, opening: bytes) -> None:
+        """Tell ``resumed`` or ``reset`` after ``opening``, the states, then join the ring.
+
+        Raises ``ViewerLeft``; ``Unavailable`` when the log cannot be read (close, resumably).
+        """
+        each.joining += 1
+        try:
+            self._fanout.refresh(each)
+            part = None
+            wanted = self.locate(each, start)
+            if wanted is None:
+                part = await self._past(each, each.names, None, start.origin)
+                wanted = _beginning(each, part)
+            else:
+                await self._catch_up_with(each, wanted)
+            said = self._resumed(ident, each, start, wanted, opening, each.names)
+            opening = b""
+            if part is not None:
+                wanted = await self._hand_over(ident, each, wanted, part)
+            await self.enter(ident, each, wanted, said)
+        except Reset as reset:
+            self.reset(ident, each, reset, start, opening)
+        except MainstemError as error:
+            if not opening and each.framing.name == "sse":  # too late for another answer
+                raise ViewerLeft from error
+            raise
+        finally:
+            each.joining -= 1
+
+    async def widen(
+        self,
+        ident: int,
+        each: SubscriptionSet,
+        carried: dict[Stream, int] | None,
+        added: tuple[str, ...],
+        start: Start,
+    ) -> None:
+        """Go on in ``each`` where the connection stood in another set, with channels ``added``.
+
+        ``carried``: where it stood, per stream; ``None``: its ring had forgotten. What
+        ``start`` asks of the past is told of the added channels, without ids: the connection's
+        cursor stays where it was until they are done.
+        """
+        each.joining += 1
+        try:
+            self._fanout.refresh(each)
+            if carried is None:
+                raise Reset("lagged")
+            fresh = self.locate(each, start) or list(each.vector)
+            streams = each.shape.streams
+            wanted = [carried.get(stream, fresh[n]) for n, stream in enumerate(streams)]
+            said = dict(each.snapshots())
+            for name in added:
+                said.pop(name, None)
+            if added:
+                self._resumed(ident, each, start, wanted, b"", added)
+                said.update(each.snapshots())
+            if start.needs_history:
+                await self._tell_past(ident, each, added, start, wanted)
+            await self.enter(ident, each, wanted, said)
+        except Reset as reset:
+            self.reset(ident, each, reset, start, b"")
+        finally:
+            each.joining -= 1
+
+    async def _tell_past(
+        self,
+        ident: int,
+        each: SubscriptionSet,
+        added: tuple[str, ...],
+        start: Start,
+        end: list[int],
+    ) -> None:
+        until = dict(zip(each.shape.streams, end, strict=True))
+        at: dict[Stream, int] | None = None
+        while at is None or any(at[stream] < until[stream] for stream in at):
+            try:
+                part = await self._desk.replay(list(added), at, start.origin, until)
+            except Gone as gone:
+                raise Reset(gone.reason) from None
+            frames = [each.framing.event(None, body) for _, _, _, body in part.items]
+            if frames and self._write(ident, b"".join(frames)) > _QUEUED_ENOUGH:
+                await self._wait_until_sent(ident)
+            if not part.items and part.vector == at:
+                raise Unavailable("the log has nothing to say about these channels: try again")
+            at = part.vector
+
+    async def enter(
+        self, ident: int, each: SubscriptionSet, wanted: list[int], said: dict[str, bytes]
+    ) -> None:
+        """From ``wanted`` to the ring. ``said``: the states it was told already."""
+        while True:
+            plan = each.ring.resume(wanted)
+            if plan is not None:
+                apart, number = plan
+                frames = [*self._news(each, said), *each.apart(apart, wanted)]
+                if frames:
+                    self._write(ident, b"".join(frames))
+                if not self._sender.attach(ident, each.ring, number):
+                    raise ViewerLeft
+                return
+            part = await self._past(each, each.names, wanted, None)
+            moved = await self._hand_over(ident, each, wanted, part)
+            if not part.items and moved == wanted and moved != each.vector:
+                raise Unavailable("the log has nothing to say about this cursor: try again")
+            wanted = moved
+
+    def locate(self, each: SubscriptionSet, start: Start) -> list[int] | None:
+        """The vector that ``start`` means for this set; ``None``: only the log can tell.
+
+        Raises ``Reset`` for a cursor that is not ours or of another life of the topic.
+        """
+        if start.origin == "latest" or (start.origin is not None and not each.vector):
+            return list(each.vector)
+        if start.origin is not None:
+            return None
+        if start.places is None:
+            raise Reset("invalid")
+        wanted = list(each.vector)
+        epochs = {(tag, partition): epoch for tag, epoch, partition in start.places}
+        for number, stream in enumerate(each.shape.streams):
+            place = place_of(stream)
+            if place in start.places:
+                wanted[number] = start.places[place]
+            elif epochs.get((place[0], place[2]), place[1]) != place[1]:
+                raise Reset("epoch")
+        return wanted
+
+    def reset(
+        self, ident: int, each: SubscriptionSet, reset: Reset, start: Start, opening: bytes
+    ) -> None:
+        """Say why the past is not told, then the states, then go on live from here."""
+        self._fanout.refresh(each)
+        each.resets += 1
+        fields = {
+            "requested": start.asked,
+            "earliest": None,
+            "latest": each.cursor().decode(),
+            "channels": list(each.names),
+            **reset.fields,
+        }
+        frames = [opening, each.framing.control("reset", each.cursor(), fields)]
+        frames += self._news(each, {})
+        self._write(ident, b"".join(frames))
+        if not self._sender.attach(ident, each.ring, each.ring.next):
+            raise ViewerLeft
+
+    def drained(self, ident: int, *, lost: bool = False) -> None:
+        """A report of the sender: a connection's private bytes are sent, or it is gone."""
+        future = self._draining.pop(ident, None)
+        if future is not None and not future.done():
+            if lost:
+                future.set_exception(ViewerLeft())
+            else:
+                future.set_result(None)
+
+    # Steps ----------------------------------------------------------------------------
+
+    def _resumed(
+        self,
+        ident: int,
+        each: SubscriptionSet,
+        start: Start,
+        wanted: list[int],
+        opening: bytes,
+        names: tuple[str, ...],
+    ) -> dict[str, bytes]:
+        fields: Fields = {"channels": list(names), "from": start.origin or "cursor"}
+        said = {name: body for name, body in each.snapshots() if name not in names}
+        frames = [opening, each.framing.control("resumed", each.cursor_at(wanted), fields)]
+        frames += self._news(each, said, each.cursor_at(wanted))
+        self._write(ident, b"".join(frames))
+        return said
+
+    def _news(
+        self, each: SubscriptionSet, said: dict[str, bytes], cursor: bytes | None = None
+    ) -> list[bytes]:
+        """Frames of the states that are not ``said``, which they are from then on."""
+        frames = []
+        for name, body in each.snapshots():
+            if said.get(name) is not body:
+                said[name] = body
+                frames.append(each.framing.event(cursor or each.cursor(), body))
+        return frames
+
+    async def _catch_up_with(self, each: SubscriptionSet, wanted: list[int]) -> None:
+        """Another worker or node may have been ahead of this one when it wrote the cursor."""
+        waited = 0.0
+        while any(want > have for want, have in zip(wanted, each.vector, strict=True)):
+            if waited >= AHEAD_SECONDS:
+                raise Reset("truncated")
+            await asyncio.sleep(_AHEAD_STEP)
+            waited += _AHEAD_STEP
+            self._fanout.refresh(each)
+
+    async def _past(
+        self,
+        each: SubscriptionSet,
+        names: tuple[str, ...],
+        wanted: list[int] | None,
+        origin: str | None,
+    ) -> Slice:
+        self._fanout.refresh(each)
+        streams = each.shape.streams
+        until = dict(zip(streams, each.vector, strict=True))
+        start = None if wanted is None else dict(zip(streams, wanted, strict=True))
+        try:
+            return await self._desk.replay(list(names), start, origin, until)
+        except Gone as gone:
+            raise Reset(
+                gone.reason,
+                earliest=self._edge(each, gone.earliest),
+                latest=self._edge(each, gone.latest),
+            ) from None
+
+    def _edge(self, each: SubscriptionSet, vector: dict[Stream, int]) -> str | None:
+        known = {stream: vector[stream] for stream in each.shape.streams if stream in vector}
+        return self._book.write(known).decode() if known else None
+
+    async def _hand_over(
+        self, ident: int, each: SubscriptionSet, wanted: list[int], part: Slice
+    ) -> list[int]:
+        """Send a slice with its own ids; returns where the viewer stands after it."""
+        vector = list(wanted)
+        frames = []
+        for _, stream, offset, body in part.items:
+            place = each.index.get(stream)
+            if place is None or offset < vector[place]:
+                continue
+            vector[place] = offset + 1
+            frames.append(each.framing.event(each.cursor_at(vector), body))
+        for stream, next_offset in part.vector.items():
+            place = each.index.get(stream)
+            if place is not None:
+                vector[place] = max(vector[place], next_offset)
+        each.replayed += len(frames)
+        if frames and self._write(ident, b"".join(frames)) > _QUEUED_ENOUGH:
+            await self._wait_until_sent(ident)
+        return vector
+
+    async def _wait_until_sent(self, ident: int) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._draining[ident] = future
+        self._write(ident, b"", notify=True)
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await future
+        except TimeoutError:
+            raise ViewerLeft from None
+        finally:
+            self._draining.pop(ident, None)
+
+    def _write(self, ident: int, data: bytes, *, notify: bool = False) -> int:
+        queued = self._sender.write(ident, data, False, notify)
+        if queued < 0:
+            raise ViewerLeft
+        return queued
+
+
+def _beginning(each: SubscriptionSet, part: Slice) -> list[int]:
+    """Where the first slice of a replay begins: before its first record of each stream."""
+    vector = [
+        part.vector.get(stream, each.vector[n]) for n, stream in enumerate(each.shape.streams)
+    ]
+    seen: set[Stream] = set()
+    for _, stream, offset, _ in part.items:
+        place = each.index.get(stream)
+        if place is not None and stream not in seen:
+            seen.add(stream)
+            vector[place] = min(vector[place], offset)
+    return vector
