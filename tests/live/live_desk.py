@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import msgspec
 import pyarrow as pa
 
 import mainstem as ms
@@ -18,6 +19,8 @@ from mainstem.live.dispatcher import Dispatcher
 from mainstem.live.settings import OUT_OF_THE_BOX, LiveSettings, Namespace
 
 PATIENCE_S = 20.0
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.Decoder(bus.FromDispatcher).decode
 M = TypeVar("M", bound=bus.Message)
 
 
@@ -33,7 +36,7 @@ class DeskPort:
 
     def send(self, message: bus.Message) -> None:
         # Through the encoding, as between processes: what cannot be said fails here.
-        self.heard.append(message)
+        self.heard.append(_decode(_encode(message)))
         self._news.set()
 
     def says(self, message: bus.Message) -> None:

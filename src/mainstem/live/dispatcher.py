@@ -300,9 +300,10 @@ class Dispatcher:
         found = self.partitions.get(place)
         if found is not None and found.stream == stream:
             return found
-        if found is not None:  # metadata knows better than the reader does yet
-            self.reader.release(place)
-            self.lost(place, "epoch")
+        for other in list(self.partitions.values()):
+            if other.stream[0] == stream[0] and other.stream[1] != stream[1]:
+                self.reader.release(other.place)  # metadata knew before the reader did
+                self.lost(other.place, "epoch")
         task = self._finding.get(place)
         if task is None:
             task = asyncio.create_task(self._begin(stream))

@@ -162,7 +162,7 @@ class LogReader:
         mine = [place for place in self._positions if place[0] == topic]
         try:
             found = await self._topics.find(topic, fresh=True)
-        except Invalid as error:
+        except MainstemError as error:
             if error.code == _UNKNOWN_TOPIC:
                 for place in mine:
                     self._lose(place, "epoch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mainstem.live.bus import Stream
 
 _UNKNOWN_TOPIC = 3
+_PATIENCE_S = 2.0
 
 Place = tuple[str, int]
 """(topic, partition)."""
@@ -51,21 +53,36 @@ class Topics:
         self._cluster = cluster
         self._admin = Admin(cluster)
         self._wanted = dict(wanted)
+        self._seen: set[str] = set()
+        self._missed: dict[str, float] = {}
 
     async def find(self, name: str, *, fresh: bool = False) -> Topic:
-        """The topic, created if it is to be. Raises ``Invalid`` where it neither is nor may."""
+        """The topic, created if it is to be. Raises ``Invalid`` where it neither is nor may.
+
+        One that was there and is gone is left to whoever deleted it for a moment
+        (``Unavailable``): they may be about to create it themselves.
+        """
         wanted = self._wanted.get(name, Wanted())
         try:
             await self._cluster.topic(name, self._cluster.deadline(), fresh=fresh)
         except Invalid as error:
             if error.code != _UNKNOWN_TOPIC or wanted.partitions is None:
                 raise
+            self._wait_for_others(name)
             await self._admin.create(name, wanted.partitions, wanted.config, exist_ok=True)
             await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
+        self._seen.add(name)
+        self._missed.pop(name, None)
         found = self.known(name)
         if found is None:
             raise Unavailable(f"topic {name!r} is gone again: retry", code=_UNKNOWN_TOPIC)
         return found
+
+    def _wait_for_others(self, name: str) -> None:
+        if name in self._seen:
+            now = asyncio.get_running_loop().time()
+            if now - self._missed.setdefault(name, now) < _PATIENCE_S:
+                raise Unavailable(f"topic {name!r} was deleted just now", code=_UNKNOWN_TOPIC)
 
     def known(self, name: str) -> Topic | None:
         """The topic as the client last saw it. Costs a lookup; ``None`` when it is not there."""
