@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mainstem.client import (
         Acl,
         Appended,
+        Arrow,
         Avro,
         Json,
         Protobuf,
@@ -52,6 +53,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Acl",
     "Appended",
+    "Arrow",
     "AsyncConsumer",
     "AsyncStem",
     "AsyncTopic",
@@ -85,7 +87,8 @@ __all__ = [
 ]
 _HOMES = {
     "mainstem.client": (
-        "Acl", "Appended", "Avro", "Json", "Protobuf", "Raw", "Registry", "Sasl", "Tls", "Written",
+        "Acl", "Appended", "Arrow", "Avro", "Json", "Protobuf", "Raw", "Registry", "Sasl", "Tls",
+        "Written",
     ),
     "mainstem.errors": (
         "Closed", "Conflict", "Corrupt", "Denied", "Invalid", "MainstemError", "Unavailable",

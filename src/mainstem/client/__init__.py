@@ -16,6 +16,7 @@ from mainstem.client.access import (
 )
 from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
 from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Written
+from mainstem.client.arrow_format import Arrow
 from mainstem.client.avro_format import Avro
 from mainstem.client.avro_resolve import can_read as avro_can_read
 from mainstem.client.cluster import ClientConfig, Cluster, parse_addresses
@@ -58,6 +59,7 @@ __all__ = [
     "AppendOptions",
     "Appended",
     "Appender",
+    "Arrow",
     "Avro",
     "Change",
     "ClientConfig",

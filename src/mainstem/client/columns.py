@@ -132,14 +132,21 @@ def record_columns(
         target = pa.repeat(pa.scalar(partition, pa.int32()), batch.num_rows)
     elif PARTITION in names:
         target = _partition_ids(batch.column(PARTITION))
-    return Columns(
-        rows=batch.num_rows,
-        value=payload_format.encode(payload, used=frozenset(filter(None, (key, timestamp)))),
-        key=None if key_column is None else _key(key_column, key or KEY),
-        timestamp=timestamp_column,
-        headers=_named(batch, None, HEADERS),
-        partition=target,
-    )
+    used = frozenset(filter(None, (key, timestamp)))
+    parts = [
+        None if key_column is None else _key(key_column, key or KEY),
+        timestamp_column,
+        _named(batch, None, HEADERS),
+        target,
+    ]
+    pack = getattr(payload_format, "pack", None)
+    if pack is None:
+        value = payload_format.encode(payload, used=used)
+        return Columns(batch.num_rows, value, *parts)
+    # A format that puts rows together: those of one record agree in the record's other parts.
+    starts, value = pack(payload, parts, used=used)
+    parts = [None if part is None else part.take(starts) for part in parts]
+    return Columns(len(starts), value, *parts)
 
 
 def _named(batch: Any, name: str | None, default: str) -> Any:

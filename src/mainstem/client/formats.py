@@ -25,9 +25,14 @@ class Rejected:
 
 
 class Payload(dict[str, Any]):
-    """Payload columns of all rows, and which rows are to leave the batch for a side output."""
+    """Payload columns of all rows, and which rows are to leave the batch for a side output.
+
+    With ``rows``, an int64 array, there are more or fewer rows than records: each row's record.
+    Rejected records have none.
+    """
 
     rejected: Rejected | None = None
+    rows: Any = None
 
 
 #: Turns ``value`` (binary) into payload columns; ``where(row)`` names a row in an error.

@@ -178,14 +178,15 @@ class RegistryDecoder:
         kinds = list(zip(self._schema.names, self._schema.types, strict=True))
         if not parts:
             return [pa.nulls(rows, kind) for _, kind in kinds]
-        batches = [[_column(batch, name, kind) for name, kind in kinds] for batch, _ in parts]
+        batches = [[fit_column(batch, name, kind) for name, kind in kinds] for batch, _ in parts]
         if len(parts) == 1 and parts[0][1] is None:
             return batches[0]
         places = _places([numbers for _, numbers in parts], rows)
         return [pa.concat_arrays(columns).take(places) for columns in zip(*batches, strict=True)]
 
 
-def _column(batch: Any, name: str, kind: Any) -> Any:
+def fit_column(batch: Any, name: str, kind: Any) -> Any:
+    """A column as this type, null where there is none. Raises ``Corrupt`` for what does not fit."""
     if name not in batch.schema.names:
         return pa.nulls(batch.num_rows, kind)
     column = batch.column(name)

@@ -13,6 +13,7 @@ from mainstem.client.fetcher import Fetched, Fetcher
 from mainstem.client.formats import Decode, Format, check_format
 from mainstem.client.leader_epochs import Epochs
 from mainstem.client.side_output import set_aside
+from mainstem.client.spreading import spread
 from mainstem.client.threads import off_loop
 from mainstem.errors import Corrupt, MainstemError
 from mainstem.wire import decode_batches
@@ -127,12 +128,14 @@ def assemble(pieces: list[Piece], decode_payload: Decode) -> Any:
     except Corrupt as error:
         advice = "read it with format=Raw(), or start behind it"
         raise Corrupt(f"{error}: {advice}", code=error.code) from error
-    columns |= payload
+    rows, rejected = getattr(payload, "rows", None), getattr(payload, "rejected", None)
+    if rows is None:
+        columns |= payload
     batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
-    rejected = getattr(payload, "rejected", None)
     if rejected is not None:
-        return set_aside(batch, records.column("value"), rejected, where)
-    return batch
+        rest = set_aside(batch, records.column("value"), rejected, where)
+        batch = rest if rows is None else batch
+    return batch if rows is None else spread(batch, rows, payload)
 
 
 def _origins(pieces: list[Piece]) -> tuple[Any, Any]:
