@@ -183,7 +183,7 @@ class Fanout:
         self._advance(message.stream, message.next_offset)
 
     def _advance(self, stream: Stream, next_offset: int) -> None:
-        if next_offset > self._positions.get(stream, 0):
+        if next_offset > self._positions.get(stream, -1):
             self._positions[stream] = next_offset
 
     def _hold(self, channel: WatchedChannel, body: bytes, time_ms: int, represented: int) -> None:

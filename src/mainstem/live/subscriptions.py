@@ -8,6 +8,7 @@ who has had everything up to this frame goes on there.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from mainstem.errors import Invalid
@@ -71,7 +72,7 @@ class SubscriptionSet:
         self.index = {stream: place for place, stream in enumerate(self.shape.streams)}
         self.vector = [starts[stream] for stream in self.shape.streams]
         self.ring = Ring(self.vector, SMALLEST_RING, ring_bytes)
-        self.spoke_us = 0
+        self.spoke_us = time.time_ns() // 1000
         self.idle_since: float | None = None
         self.joining = 0
         self.resets = 0

@@ -1,7 +1,8 @@
-"""A worker process: ``python -m mainstem.live.worker DESCRIPTOR``, started by the dispatcher.
+"""A worker process: ``python -m mainstem.live.worker PARENT DESCRIPTOR``.
 
-``DESCRIPTOR`` is its end of the bus. The first frame configures it; it then listens on its own
-``SO_REUSEPORT`` socket, says ``Ready``, and serves until it is drained or the bus ends.
+``PARENT`` is the dispatcher that started it, for those who look; ``DESCRIPTOR`` is the worker's
+end of the bus. The first frame configures it; it then listens on its own ``SO_REUSEPORT``
+socket, says ``Ready``, and serves until it is drained or the bus ends.
 """
 
 from __future__ import annotations
@@ -256,7 +257,7 @@ def main() -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s live %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the dispatcher's: it drains us
-    ours = socket.socket(fileno=int(sys.argv[1]))
+    ours = socket.socket(fileno=int(sys.argv[2]))
     with (
         contextlib.suppress(asyncio.CancelledError),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
