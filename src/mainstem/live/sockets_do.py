@@ -28,7 +28,7 @@ class Operation(msgspec.Struct, forbid_unknown_fields=True):
     publish: str | None = None
     token: str | None = None
     origin: str | None = msgspec.field(default=None, name="from")
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     key: str | None = None
     ref: int | str | None = None
 
@@ -78,7 +78,7 @@ async def _publish(viewer: SocketViewer, channel: str, operation: Operation) -> 
     parse_channel(name)
     gateway.access.may(identity, Right.PUBLISH, name)
     gateway.access.admit_publish(identity, gateway.access.client_address(viewer.facts))
-    body = b"" if operation.data is None else bytes(operation.data)
+    body = bytes(operation.data)
     check_message(body, operation.key)
     done = await gateway.desk.publish(name, body, operation.key, identity.user)
     return {
