@@ -23,6 +23,12 @@ def serve(
             help="Health and metrics, or 'none'; port 0 is a free one. [127.0.0.1:9093]",
         ),
     ] = None,
+    live: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Serve channels to web pages here; port 0 is free. [off]"
+        ),
+    ] = None,
     advertise: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="What clients are told to connect to. [--kafka]"),
@@ -50,7 +56,8 @@ def serve(
 ) -> None:
     """Serve a data directory to any Kafka client, until Ctrl-C or SIGTERM.
 
-    Prints one line when ready: ready kafka=HOST:PORT http=HOST:PORT data=DIR.
+    Prints one line when ready: ready kafka=HOST:PORT http=HOST:PORT data=DIR, and with --live
+    also live=HOST:PORT.
     The HTTP listener has /health/live, /health/ready and /metrics.
     Settings come from --config FILE, then MAINSTEM_… in the environment, then flags.
     """
@@ -60,6 +67,7 @@ def serve(
         "data": data,
         "kafka": kafka,
         "http": http,
+        "live.listen": live,
         "advertise": advertise,
         "insecure": insecure,
         "logging": logging,

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,8 +249,15 @@ def run(
         return EXIT_USAGE if isinstance(error, Invalid) else EXIT_FAILED
 
 
-def run_with(settings: LiveSettings, ready: Callable[[str, str], None]) -> int:
-    """Runs a gateway; ``ready`` gets its live and http addresses. Raises ``MainstemError``."""
+def run_with(
+    settings: LiveSettings,
+    ready: Callable[[str, str], None],
+    beside: Callable[[LiveRole], Coroutine[Any, Any, None]] | None = None,
+) -> int:
+    """Runs a gateway; ``ready`` gets its live and http addresses, ``beside`` runs from then on.
+
+    Raises ``MainstemError``.
+    """
     _log_to_stderr(settings.logging)
     with contextlib.ExitStack() as resources:
         holder = listening.reserve(settings.listen, "live", insecure=settings.insecure)
@@ -261,7 +268,7 @@ def run_with(settings: LiveSettings, ready: Callable[[str, str], None]) -> int:
             resources.callback(http.close)
             http.listen(128)
             http.setblocking(False)
-        return _run(settings, holder, http, ready)
+        return _run(settings, holder, http, ready, beside)
 
 
 def _run(
@@ -269,18 +276,29 @@ def _run(
     holder: socket.socket,
     http: socket.socket | None,
     ready: Callable[[str, str], None],
+    beside: Callable[[LiveRole], Coroutine[Any, Any, None]] | None,
 ) -> int:
     import uvloop
 
-    def when_ready() -> None:
-        ready(listening.bound(holder), listening.bound(http) if http else NO_HTTP)
-
     async def main() -> None:
-        gateway = LiveRole(settings, holder, http)
+        role = LiveRole(settings, holder, http)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, gateway.stop)
-        await gateway.run(when_ready)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, role.stop)
+        tasks = []
+
+        def when_ready() -> None:
+            ready(listening.bound(holder), listening.bound(http) if http else NO_HTTP)
+            if beside is not None:
+                tasks.append(loop.create_task(beside(role)))
+
+        try:
+            await role.run(when_ready)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -149,12 +149,17 @@ def gather(
         _merge(tree, _from_file(file), str(file))
     _merge(tree, _from_environment(environment), "the environment")
     _merge(tree, {k: v for k, v in flags.items() if v is not None}, "the command line")
-    return from_table(tree)
+    return _typed(tree)
 
 
-def from_table(tree: Mapping[str, Any]) -> LiveSettings:
-    """Settings of a table that is already merged. Raises ``Invalid`` as ``gather`` does."""
-    _check_keys(tree, "the settings")
+def from_table(table: Mapping[str, Any], source: str) -> LiveSettings:
+    """Settings of a table merged elsewhere, dotted keys and all. Raises ``Invalid`` likewise."""
+    tree: Table = {}
+    _merge(tree, table, source)
+    return _typed(tree)
+
+
+def _typed(tree: Table) -> LiveSettings:
     try:
         return msgspec.convert(tree, LiveSettings, strict=False)
     except msgspec.ValidationError as error:

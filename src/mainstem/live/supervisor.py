@@ -174,6 +174,7 @@ class Workers:
 
     def kill(self) -> None:
         """No more asking."""
+        self._stopping.set()
         for worker in self._running.values():
             worker.process.kill()
 

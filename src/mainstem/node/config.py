@@ -1,7 +1,8 @@
 """One tree of settings: TOML file < environment < flags, typed, unknown keys refused.
 
-The tree has a few keys of the node itself and two tables: ``[broker]`` (the fields of
-``BrokerConfig``) and ``[log]`` (those of ``LogConfig``, the defaults of every topic). In the
+The tree has a few keys of the node itself and three tables: ``[broker]`` (the fields of
+``BrokerConfig``), ``[log]`` (those of ``LogConfig``, the defaults of every topic) and ``[live]``
+(those of ``LiveSettings``; the role runs where ``listen`` is among them). In the
 environment the same names are ``MAINSTEM_KAFKA``, ``MAINSTEM_BROKER_NUM_PARTITIONS``,
 ``MAINSTEM_LOG_RETENTION_MS``; on the command line ``--kafka`` and
 ``--set broker.num_partitions=3``.
@@ -35,7 +36,7 @@ Table = dict[str, Any]
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the supervisor needs; ``broker`` and ``log`` are checked where they are used."""
+    """What the supervisor needs; the tables are checked where they are used."""
 
     data: str = "./data"
     kafka: str = "127.0.0.1:9092"
@@ -46,10 +47,11 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     logging: str = "info"
     broker: Table = msgspec.field(default_factory=dict)
     log: Table = msgspec.field(default_factory=dict)
+    live: Table = msgspec.field(default_factory=dict)
 
 
 _KEYS = tuple(field.name for field in msgspec.structs.fields(NodeConfig))
-_TABLES = ("broker", "log")
+_TABLES = ("broker", "log", "live")
 LEVELS = ("debug", "info", "warning", "error")
 
 

@@ -40,6 +40,8 @@ def application(supervisor: Supervisor) -> Starlette:
         if broker is not None:
             processes["broker"] = broker["process"]
         text = metrics.render(broker, processes, supervisor.restarts)
+        for role in supervisor.roles:
+            text += await role.metrics()
         return Response(text, media_type=metrics.CONTENT_TYPE_LATEST)
 
     return Starlette(

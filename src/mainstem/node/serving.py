@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,6 +19,9 @@ from mainstem.node import listeners
 from mainstem.node.child import Child
 from mainstem.node.config import NodeConfig
 from mainstem.node.directory import Address, Directory, acquire
+
+if TYPE_CHECKING:
+    from mainstem.node.supervisor import Supervisor
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -35,7 +38,8 @@ def serve(
     """Runs a node until SIGTERM or Ctrl-C; returns the exit code, having said why on stderr.
 
     Prints exactly one line on standard output, when clients are served:
-    ``ready kafka=HOST:PORT http=HOST:PORT data=DIR``. Call it in the main thread.
+    ``ready kafka=HOST:PORT http=HOST:PORT data=DIR``, and ``live=HOST:PORT`` behind it where that
+    role runs. Call it in the main thread.
     """
     try:
         config = settings.gather(
@@ -112,12 +116,14 @@ async def _attend(node: _Node, child: Child) -> None:
 
     supervisor = Supervisor(node.start_broker, node.kafka)
 
+    tasks: list[asyncio.Task[None]] = []
+
     def when_ready() -> None:
-        address = node.address()
-        node.directory.announce(address)
-        kafka = listeners.bound(node.kafka)
-        http = listeners.bound(node.http) if node.http else NO_HTTP
-        print(f"ready kafka={kafka} http={http} data={node.config.data}", flush=True)  # noqa: T201
+        node.directory.announce(node.address())
+        if "listen" in node.config.live:
+            tasks.append(asyncio.create_task(_live(node, supervisor)))
+        else:
+            _say_ready(node)
 
     running = asyncio.create_task(supervisor.run(child, when_ready))
     if node.http is None:
@@ -133,6 +139,27 @@ async def _attend(node: _Node, child: Child) -> None:
     finally:
         server.should_exit = True
         await serving
+
+
+async def _live(node: _Node, supervisor: Supervisor) -> None:
+    """The live role, for as long as the node runs."""
+    from mainstem.node.roles import Role
+    from mainstem.node.supervisor import Failed
+
+    given: dict[str, Any] = {"brokers": node.address().kafka, "logging": node.config.logging}
+    given |= {"insecure": node.config.insecure} | node.config.live
+    role = Role("live", "mainstem.live.child", given, "live")
+    supervisor.roles.append(role)
+    try:
+        await role.run(lambda address: _say_ready(node, f" live={address}"))
+    except Failed as failure:
+        supervisor.fail(failure)
+
+
+def _say_ready(node: _Node, more: str = "") -> None:
+    kafka = listeners.bound(node.kafka)
+    http = listeners.bound(node.http) if node.http else NO_HTTP
+    print(f"ready kafka={kafka} http={http} data={node.config.data}{more}", flush=True)  # noqa: T201
 
 
 def _say(sentence: str, code: int) -> int:

@@ -14,12 +14,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import Unavailable
 from mainstem.node import probe
 from mainstem.node.child import Child
 from mainstem.node.listeners import reachable
+
+if TYPE_CHECKING:
+    from mainstem.node.roles import Role
 
 logger = logging.getLogger("mainstem.node")
 
@@ -51,7 +54,16 @@ class Supervisor:
         self._reason = "the broker is starting"
         self._stopping = asyncio.Event()
         self._interrupts = 0
+        self._failure: Failed | None = None
         self.restarts = 0
+        #: The roles beside the broker; they end before it does.
+        self.roles: list[Role] = []
+
+    def fail(self, failure: Failed) -> None:
+        """End the node: a role cannot run."""
+        self._failure = failure
+        self._reason = str(failure)
+        self._stopping.set()
 
     async def run(self, child: Child, when_ready: Callable[[], None]) -> None:
         """Until a signal ends it; ``child`` is the first broker, already starting.
@@ -66,10 +78,15 @@ class Supervisor:
         try:
             await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not keeping.done():
+                await asyncio.gather(*(role.stop() for role in self.roles))
                 await self._stop(keeping)
             await keeping
+            if self._failure is not None:
+                raise self._failure
         finally:
             stopping.cancel()
+            for role in self.roles:
+                role.kill()
             if self._child is not None and self._child.process.poll() is None:
                 self._child.kill()
 
@@ -77,9 +94,13 @@ class Supervisor:
         """None when the broker answers a Kafka request now; else the reason."""
         if self._reason:
             return self._reason
-        if await probe.answers_async(*reachable(self._kafka), _PROBE_TIMEOUT_S):
-            return None
-        return f"the broker gave no answer within {_PROBE_TIMEOUT_S:.0f} s"
+        if not await probe.answers_async(*reachable(self._kafka), _PROBE_TIMEOUT_S):
+            return f"the broker gave no answer within {_PROBE_TIMEOUT_S:.0f} s"
+        for role in self.roles:
+            reason = await role.why_not_ready()
+            if reason is not None:
+                return reason
+        return None
 
     async def statistics(self) -> dict[str, Any] | None:
         """What the broker counts, or None while there is none."""
@@ -148,6 +169,8 @@ class Supervisor:
         if self._interrupts > 1 and self._child is not None:
             logger.warning("told twice: killing the broker; it recovers at the next start")
             self._child.kill()
+            for role in self.roles:
+                role.kill()
 
     async def _stop(self, keeping: asyncio.Task[None]) -> None:
         child = self._child
