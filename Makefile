@@ -11,7 +11,7 @@ SCRATCH := $(shell test -w /dev/shm && echo /dev/shm || echo /tmp)
 TEST := TMPDIR=$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist worksteal
 SOURCES := pyproject.toml setup.py $(wildcard src/mainstem/kernels/*.pyx src/mainstem/kernels/*.pxd)
 
-.PHONY: help demo test quick check format bench bench-lsm interop kafka clean
+.PHONY: help demo test quick check format bench bench-lsm bench-lsm-overwrite interop kafka clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -51,15 +51,17 @@ format: $(STAMP)  ## rewrite to the house style
 	$(BIN)/ruff format .
 
 interop: $(INTEROP_STAMP)  ## real Kafka clients and tools against `mainstem serve`; our client against Apache Kafka
-	$(BIN)/python -m pytest interop -n 3 --dist loadfile $(ARGS)
-	$(BIN)/python -m pytest interop/client -n 2 --dist loadfile --target kafka $(ARGS)
+	$(BIN)/python -m pytest interop -n 3 --dist loadgroup $(ARGS)
 
 bench: $(INTEROP_STAMP)  ## us beside our peers, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-lsm: $(STAMP)  ## the state store beside rocksdict, plyvel, lmdb, sqlite3 and db_bench
+bench-lsm: $(STAMP)  ## the state store beside its peers: 12 minutes, ARGS=--quick 3
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench-lsm
 	$(BIN)/python -m benchmarks.lsm $(ARGS)
+
+bench-lsm-overwrite: $(STAMP)  ## the state store overwritten for ten minutes
+	$(BIN)/python -m benchmarks.lsm --overwrite 600 $(ARGS)
 
 kafka: $(INTEROP_STAMP)  ## Apache Kafka in the foreground, to try things against; NODES=3
 	@$(BIN)/python -m interop.kafka --nodes $(or $(NODES),1)

@@ -1,7 +1,12 @@
 """The state store beside rocksdict, plyvel, lmdb, sqlite3 and native RocksDB (``db_bench``).
 
-``python -m benchmarks.lsm`` (or ``make bench-lsm``). Rules: peers run in the same process run and
-are interleaved round by round; each gets its own natural input (lists of ``bytes``), made before
-the clock starts; ours is Arrow. Peers' results are not turned into Arrow, which favours them.
-Nobody syncs per batch unless the row says so; everybody writes a log. Medians are printed.
+``python -m benchmarks.lsm`` (or ``make bench-lsm``) measures the tables in at most twelve minutes,
+``--quick`` in three, ``--overwrite 600`` (``make bench-lsm-overwrite``) the long run; each keeps
+its figures in ``figures/`` and writes ``RESULTS.md`` from all that are there.
+
+Rules: engines are measured one right after the other, size by size and round by round, so that
+noise meets all; medians are printed. Each gets its own natural input (lists of ``bytes``) made
+before the clock starts; ours is Arrow. Peers' results are not turned into Arrow, which favours
+them. Everybody writes a log, nobody compresses, and nobody syncs unless the row says so. A
+measurement ends with its rows or with its share of the time, whichever is first.
 """

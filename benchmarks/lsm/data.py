@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 KEY, VALUE = 16, 100
+_AT_ONCE = 1 << 18  # randbytes counts bits in a C int
 
 
 @dataclass
@@ -35,7 +36,11 @@ class Rows:
 def rows_of(numbers: list[int], seed: int) -> Rows:
     """Rows with these numbers as keys and random values."""
     keys = b"".join(struct.pack(">Q", number) + b"0" * (KEY - 8) for number in numbers)
-    values = random.Random(seed).randbytes(len(numbers) * VALUE)
+    rng = random.Random(seed)
+    values = b"".join(
+        rng.randbytes(min(_AT_ONCE, len(numbers) - at) * VALUE)
+        for at in range(0, len(numbers), _AT_ONCE)
+    )
     return Rows(_fixed(keys, KEY), _fixed(values, VALUE))
 
 

@@ -164,9 +164,8 @@ class Lmdb:
             cursor.putmulti(pairs)
 
     def get(self, rows: Rows, start: int, end: int) -> int:
-        with self.env.begin() as transaction:
-            get = transaction.get
-            return sum(1 for key in rows.key_list[start:end] if get(key) is not None)
+        with self.env.begin() as transaction, transaction.cursor() as cursor:
+            return len(cursor.getmulti(rows.key_list[start:end]))
 
     def scan(self, low: bytes | None, limit: int) -> int:
         count = 0

@@ -22,9 +22,12 @@ def run(
     batch: int,
     cache: int,
     existing: bool,
-    operations: int | None = None,
+    seconds: int,
 ) -> dict[str, float]:
-    """Rows per second of each benchmark. Bloom filter on, no compression, log on, sync off."""
+    """Rows per second of each benchmark, over all rows or for ``seconds``.
+
+    Bloom filter on, no compression, log on, sync off.
+    """
     command = [
         "db_bench",
         f"--db={directory}",
@@ -39,7 +42,7 @@ def run(
         "--multiread_batched=true",
         "--seed=1",
         f"--use_existing_db={int(existing)}",
-        f"--reads={operations or -1}",
+        f"--duration={seconds}",
         "--max_background_jobs=2",
         "--stats_interval_seconds=0",
     ]

@@ -4,46 +4,81 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.lsm.data import shuffled
 from benchmarks.lsm.engines import Mainstem
 
+_BATCH = 1024
+_ROW = 116
 
-def overwrite(place: Path, seconds: float, rows: int, batch: int = 1024) -> dict[str, object]:
+
+def resident() -> int:
+    """Resident memory of this process in MB."""
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
+
+
+def size_of(directory: Path, pattern: str = "*") -> int:
+    total = 0
+    for each in directory.glob(pattern):
+        try:
+            total += each.stat().st_size
+        except FileNotFoundError:  # merged away meanwhile
+            continue
+    return total
+
+
+def overwrite(place: Path, seconds: float, rows: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Overwrite random rows for ``seconds``; times in milliseconds, sizes in MB."""
     data = shuffled(rows)
-    engine = Mainstem(place / "overwrite", 256 << 20)
+    base = resident()
+    engine = Mainstem(place / "overwrite", 64 << 20)
     waits: list[float] = []
-    per_second: list[int] = []
+    series: list[tuple[int, int, int]] = []  # rows, resident MB, MB on disk; of each second
+    total = done = at = 0
     began = mark = time.perf_counter()
-    done = at = 0
     while time.perf_counter() - began < seconds:
         start = time.perf_counter()
-        engine.put(data, at, at + batch)
+        engine.put(data, at, at + _BATCH)
         now = time.perf_counter()
         waits.append(now - start)
-        done += batch
-        at = (at + batch) % (rows - batch)
+        done += _BATCH
+        at = (at + _BATCH) % (rows - _BATCH)
         if now - mark >= 1:
-            per_second.append(round(done / (now - mark)))
+            disk = size_of(place / "overwrite") >> 20
+            series.append((round(done / (now - mark)), resident() - base, disk))
+            total += done
             mark, done = now, 0
+            if len(series) % 30 == 0:
+                say(f"overwrite: {len(series)} of {seconds:.0f} s, {series[-1][0]:,} rows/s")
     stats = engine.store.stats()
-    memory = Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]
     engine.store.wait_idle()
-    live = rows * 116
-    size = sum(each.stat().st_size for each in (place / "overwrite").glob("*.run"))
+    engine.store.flush()
+    settled = size_of(place / "overwrite", "*.run")
     engine.close()
     waits.sort()
+    speeds = [speed for speed, _, _ in series]
+    input_bytes = total * _ROW
     return {
-        "rows_per_second": per_second,
-        "median_rows_per_second": statistics.median(per_second),
-        "slowest_second": min(per_second),
-        "p99.9_ms": round(1e3 * waits[int(len(waits) * 0.999)], 2),
-        "worst_stall_ms": round(1e3 * waits[-1], 2),
-        "write_amplification": round(stats.write_amplification, 2),
-        "space_amplification": round(size / live, 2),
-        "delayed_seconds": round(stats.delayed_seconds, 2),
-        "resident_mb": int(memory) // 1024,
-        "input_mb": rows * 232 // (1 << 20),
+        "seconds": round(seconds),
+        "rows": rows,
+        "batch": _BATCH,
+        "series": series,
+        "median": statistics.median(speeds),
+        "slowest second": min(speeds),
+        "fastest second": max(speeds),
+        "p50 ms": round(1e3 * waits[len(waits) // 2], 2),
+        "p99.9 ms": round(1e3 * waits[int(len(waits) * 0.999)], 2),
+        "worst stall ms": round(1e3 * waits[-1], 2),
+        "delayed seconds": round(stats.delayed_seconds, 2),
+        "flushes": stats.flushes,
+        "merges": stats.merges,
+        "write amplification": round(
+            1 + (stats.bytes_flushed + stats.bytes_merged) / input_bytes, 2
+        ),
+        "largest space amplification": round(max(d for _, _, d in series) / (rows * _ROW >> 20), 2),
+        "settled space amplification": round(settled / (rows * _ROW), 2),
+        "largest resident MB": max(memory for _, memory, _ in series),
     }

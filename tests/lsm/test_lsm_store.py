@@ -478,3 +478,24 @@ def test_a_writer_waits_for_flushes_that_fall_behind(tmp_path: Path) -> None:
     assert store.stats().debt < 0.9
     assert store.stats().failure is None
     store.close()
+
+
+def test_merges_go_on_beside_a_writer_who_never_pauses() -> None:
+    """Flushes always wait; without a share of their own, merges would never come to be."""
+    store = Store.open(
+        "store",
+        filesystem=CrashFileSystem(),
+        background="manual",
+        memtable_bytes=1 << 13,
+        slice_bytes=1 << 10,
+        family_options=FamilyOptions(fan_in=3, block_bytes=512),
+    )
+    deepest = 0
+    for number in range(300):
+        keys = [b"%03d" % ((number * 37 + n * 11) % 500) for n in range(100)]
+        store.put_batch(keys, [b"%05d" % number * 4] * 100)
+        while len(store.state.frozen) > 2:
+            store.step()
+        deepest = max(deepest, len(store.stats().families[0].levels))
+    assert store.stats().merges > 10
+    assert deepest < 20

@@ -1,4 +1,8 @@
-"""A store's background work: one slice per step, flushes before merges, small merges first."""
+"""A store's background work: one slice per step, small merges first.
+
+Flushes come before merges, for writers wait for them; but as layers grow beyond what a tree at
+rest has, merges get a rising share of the slices, or writers who never pause would leave none.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Final
 
 from mainstem.clock import Clock
 from mainstem.errors import MainstemError
@@ -23,6 +28,8 @@ from mainstem.lsm.manifest import LayerRecord
 from mainstem.lsm.state import State
 
 _MERGES_AT_ONCE = 2
+_AT_REST: Final = 2.0  # layers in units of the fan-in that lazy leveling has anyway
+_LARGEST_SHARE: Final = 0.67  # of slices that merges get while a flush waits
 
 
 @dataclass
@@ -53,6 +60,7 @@ class Background:
         self.turn = threading.RLock()
         self._flush: Generator[None, None, None] | None = None
         self._merges: list[_Merge] = []
+        self._owed = 0.0  # merge slices that flushes have put off
         self._work = Work(
             state.filesystem,
             state.directory,
@@ -80,17 +88,26 @@ class Background:
     def _step(self) -> bool:
         if self._flush is None and self.state.frozen:
             self._flush = self._flush_all()
-        if self._flush is not None:
+        if self._flush is None or (not self._merges and self.state.crowding > _AT_REST):
+            self._plan()
+        if self._flush is not None and not self._merge_first():
             if next(self._flush, True):
                 self._flush = None
             return True
-        if len(self._merges) < _MERGES_AT_ONCE:
-            self._plan()
         if not self._merges:
             return False
         merge = min(self._merges, key=lambda each: each.size)
         if next(merge.job, True):
             self._merges.remove(merge)
+        return True
+
+    def _merge_first(self) -> bool:
+        """Whether this slice is for a merge although a flush waits."""
+        self._owed += max(0.0, min(_LARGEST_SHARE, (self.state.crowding - _AT_REST) / 2))
+        if not self._merges or self._owed < 1:
+            self._owed = min(self._owed, 1.0)
+            return False
+        self._owed -= 1
         return True
 
     def stop(self) -> None:
@@ -142,6 +159,8 @@ class Background:
 
     def _plan(self) -> None:
         self.expire()
+        if len(self._merges) >= _MERGES_AT_ONCE:
+            return
         for number, family in self.state.families.items():
             plan = choose(self.state.disk[number], family.options.fan_in)
             if plan is not None:
