@@ -90,7 +90,8 @@ def batch_bytes(style: int) -> bytes:
     )
     if style == 4:
         state = lsm.Column(None, bytes(24), None, 0, 3, 8)
-        return bytes(lsm.encode_batch(lsm.Arena(), [lsm.Operation(lsm.MERGE, 0, keys, state, 0)], 0, 0))
+        merge = lsm.Operation(lsm.MERGE, 0, keys, state, 0)
+        return bytes(lsm.encode_batch(lsm.Arena(), [merge], 0, 0))
     kind = lsm.RANGE_DELETE if style & 2 else lsm.PUT
     return bytes(lsm.encode_batch(lsm.Arena(), [lsm.Operation(kind, 0, keys, values, 0)], 0, 0))
 
@@ -182,7 +183,8 @@ def test_damaged_compression_is_corrupt_and_bounded(codec: int) -> None:
 def test_a_memtable_refuses_what_is_not_for_it() -> None:
     table = memtable_of([[(b"a", b"1")]])
     state = lsm.Column(None, bytes(8), None, 0, 1, 8)
-    record = lsm.encode_batch(lsm.Arena(), [lsm.Operation(lsm.MERGE, 0, column([b"a"]), state, 0)], 0, 0)
+    merge = lsm.Operation(lsm.MERGE, 0, column([b"a"]), state, 0)
+    record = lsm.encode_batch(lsm.Arena(), [merge], 0, 0)
     with pytest.raises(ValueError, match="does not fit"):
         table.insert(record, 0, b"")
     with pytest.raises(ValueError, match="has 1 rows"):
