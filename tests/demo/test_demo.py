@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from urllib.request import urlopen
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 import mainstem as ms
-from mainstem.demo import flights, run_demo
+from mainstem.demo import answers, flights, run_demo, viewer
 from mainstem.demo.flights import Truth
 from mainstem.demo.node import DemoNode
 from mainstem.demo.replay import Journey, parse_speed, replay
@@ -102,9 +103,10 @@ def test_kept_it_says_how_to_connect_and_ctrl_c_removes_everything(
 ) -> None:
     del year  # only: skipped where there is none
     program = (
-        "from mainstem.demo import flights, run_demo; import sys; whole = flights.load; "
+        "from mainstem.demo import answers, flights, run_demo, viewer; import sys; whole = flights.load; "
         "flights.load = lambda path: whole(path).slice(0, 2000); "
-        "from mainstem.demo import answers; answers.differences = lambda *_: []; "
+        "from mainstem.demo import answers, run; answers.differences = lambda *_: []; "
+        "run.year_on_the_page = lambda *_: []; "
         "sys.exit(run_demo(keep=True))"
     )
     with subprocess.Popen(
@@ -115,6 +117,7 @@ def test_kept_it_says_how_to_connect_and_ctrl_c_removes_everything(
         env=scratch(tmp_path),
     ) as process:
         assert process.stdout is not None
+        first = process.stdout.readline()
         address = ""
         for line in process.stdout:
             words = line.split()
@@ -124,6 +127,9 @@ def test_kept_it_says_how_to_connect_and_ctrl_c_removes_everything(
                 break
         with ms.connect(address) as stem:  # what it says is true
             assert sum(b.num_rows for b in stem.topic("flights").read(start="earliest")) == 2000
+        page = first.removeprefix("Open ").partition(": ")[0]
+        with urlopen(page, timeout=30) as answer:
+            assert b"New York departures" in answer.read()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -167,6 +173,18 @@ def test_bad_usage_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "mainstem demo: --speed 'fast' is neither 'max' nor a positive number: try 3600\n"
     )
+
+
+def test_what_the_live_page_got_wrong_is_a_failure_that_says_where(
+    january: pa.Table, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewer, "_PATIENCE_S", 3.0)
+    wrong = truth_of(january)
+    wrong.cancelled_by_airport_month["LGA", 1] += 1
+    monkeypatch.setattr(answers, "differences", lambda *_: [])
+    monkeypatch.setattr(flights, "count", lambda _path: wrong)
+    assert run_demo() == 1
+    assert "LGA on the live page: {'departures': " in capsys.readouterr().err
 
 
 def test_the_demos_node_leaves_nothing_behind(

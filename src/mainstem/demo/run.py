@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,8 +19,13 @@ from mainstem.demo import answers as questions
 from mainstem.demo import flights, screen
 from mainstem.demo.answers import Answers
 from mainstem.demo.node import DemoNode
-from mainstem.demo.replay import TOPIC, parse_speed, replay
+from mainstem.demo.replay import TOPIC, Journey, parse_speed, replay
+from mainstem.demo.show import Show
+from mainstem.demo.viewer import viewers, year_on_the_page
 from mainstem.errors import Corrupt, Invalid, MainstemError
+
+#: How long a page that nobody has opened is kept for somebody at the terminal, in seconds.
+_INVITATION_S = 15.0
 
 
 def run_demo(*, speed: str = "max", keep: bool = False, as_json: bool = False) -> int:
@@ -35,21 +41,20 @@ def run_demo(*, speed: str = "max", keep: bool = False, as_json: bool = False) -
     try:
         source = flights.find()
         with DemoNode() as node:
-            if not as_json:
-                console.print(
-                    f"A node is [bold]ready[/bold] after {node.start_seconds:.2f} s "
-                    f"at [bold]{node.kafka}[/bold] (any Kafka client may watch).",
-                    highlight=False,
-                )
-            code = _run(node, source, factor, began, console, progress, as_json)
-            if not keep and not as_json:
-                console.print(
-                    "With [bold]--keep[/bold] it stays up, for kcat or any other Kafka client."
-                )
-            if keep and code == 0:
-                screen.connect_hints(progress if as_json else console, node)
-                _wait_for_interrupt()
-            return code
+            page = node.start_live()
+            (progress if as_json else console).print(
+                f"Open [bold blue link={page}]{page}[/]: departures, delays, comments, live.\n"
+                f"[dim]The log is at {node.kafka}, ready after {node.start_seconds:.2f} s: "
+                "any Kafka client may join.[/dim]",
+                highlight=False,
+            )
+            table = flights.load(source)
+            with Show(node.kafka, table) as show:
+                demo = _Demo(node, show, table, factor, began, console, progress, as_json)
+                code = demo.run(source)
+                if code == 0:
+                    _stay(node, progress if as_json else console, keep=keep, as_json=as_json)
+                return code
     except MainstemError as error:
         print(f"mainstem demo: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -58,44 +63,77 @@ def run_demo(*, speed: str = "max", keep: bool = False, as_json: bool = False) -
         return 1
 
 
-def _run(
-    node: DemoNode,
-    source: Any,
-    factor: float | None,
-    began: float,
-    console: Console,
-    progress: Console,
-    as_json: bool,
-) -> int:
-    table = flights.load(source)
-    with screen.live(progress, table.num_rows) as show:
-        journey = replay(node.kafka, table, factor, show)
-    with ms.connect(node.kafka) as stem, progress.status("reading it all again, alone"):
-        raw_seconds, json_bytes = _read_raw(stem, journey.total)
-        read_seconds = _read_typed(stem)
-    # Counted only now, so that it takes no time from what is measured.
-    with progress.status("counting the source file row by row, to check"):
-        received = pa.Table.from_batches(journey.batches)
-        found = questions.answer(received)
-        wrong = list(questions.disorder(received))
-        wrong += questions.differences(found, flights.count(source))
-    figures = screen.Figures(
-        records=journey.total,
-        start_seconds=node.start_seconds,
-        write_seconds=journey.write_seconds,
-        replay_seconds=journey.seconds,
-        largest_lag=journey.largest_lag,
-        read_seconds=read_seconds,
-        raw_seconds=raw_seconds,
-        json_bytes=json_bytes,
-        disk_bytes=node.bytes_on_disk(),
-        seconds=time.perf_counter() - began,
-    )
-    if as_json:
-        print(json.dumps(_as_json(found, figures, wrong)))  # noqa: T201
-    else:
-        screen.results(console, found, figures)
-    return _verdict(wrong, console)
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    node: DemoNode
+    show: Show
+    table: pa.Table
+    factor: float | None
+    began: float
+    console: Console
+    progress: Console
+    as_json: bool
+
+    def run(self, source: Path) -> int:
+        """Replays, asks, checks, tells; the exit code."""
+        journey = self._replay()
+        node = self.node
+        with ms.connect(node.kafka) as stem, self.progress.status("reading it all again, alone"):
+            raw_seconds, json_bytes = _read_raw(stem, journey.total)
+            read_seconds = _read_typed(stem)
+        # Counted only now, so that it takes no time from what is measured.
+        with self.progress.status("counting the source file row by row, to check"):
+            received = pa.Table.from_batches(journey.batches)
+            found, truth = questions.answer(received), flights.count(source)
+            wrong = list(questions.disorder(received)) + list(questions.differences(found, truth))
+            wrong += self._on_the_page(truth)
+        figures = screen.Figures(
+            records=journey.total,
+            start_seconds=node.start_seconds,
+            write_seconds=journey.write_seconds,
+            replay_seconds=journey.seconds,
+            largest_lag=journey.largest_lag,
+            read_seconds=read_seconds,
+            raw_seconds=raw_seconds,
+            json_bytes=json_bytes,
+            disk_bytes=node.bytes_on_disk(),
+            seconds=time.perf_counter() - self.began,
+        )
+        if self.as_json:
+            print(json.dumps(_as_json(found, figures, wrong)))  # noqa: T201
+        else:
+            screen.results(self.console, found, figures)
+        return _verdict(wrong, self.console)
+
+    def _replay(self) -> Journey:
+        with screen.live(self.progress, self.table.num_rows) as progress:
+
+            def moved(journey: Journey) -> None:
+                self.show.year(journey)
+                progress(journey)
+
+            return replay(self.node.kafka, self.table, self.factor, moved)
+
+    def _on_the_page(self, truth: flights.Truth) -> list[str]:
+        if self.show.failure is not None:
+            return [f"the page's show ended early: {self.show.failure}"]
+        return year_on_the_page(self.node.live, truth)
+
+
+def _stay(node: DemoNode, console: Console, *, keep: bool, as_json: bool) -> None:
+    """Until Ctrl-C if asked to, or if somebody looks at the page; else not for long."""
+    if keep:
+        screen.connect_hints(console, node)
+        _wait(lambda: True)
+    elif console.is_terminal and not as_json:
+        console.print(
+            f"The page stays for those who open it within {_INVITATION_S:.0f} s, until they leave; "
+            "with\n[bold]--keep[/bold] everything stays up. [bold]Ctrl-C[/bold] ends it."
+        )
+        patience = time.monotonic() + _INVITATION_S
+        _wait(lambda: time.monotonic() < patience or viewers(node.live) > 0)
+    elif not as_json:
+        console.print("With [bold]--keep[/bold] it stays up: the page, and the log for kcat.")
 
 
 def _read_raw(stem: ms.Stem, expected: int) -> tuple[float, int]:
@@ -121,7 +159,7 @@ def _verdict(wrong: list[str], console: Console) -> int:
     if not wrong:
         console.print(
             "[bold green]Checked:[/bold green] all totals equal a separate count of the source "
-            "file;\noffsets, event times and keys are in order.",
+            "file,\nthe live page's too; offsets, event times and keys are in order.",
             highlight=False,
         )
         return 0
@@ -149,9 +187,10 @@ def _as_json(found: Answers, figures: screen.Figures, wrong: list[str]) -> dict[
     }
 
 
-def _wait_for_interrupt() -> None:
+def _wait(going_on: Callable[[], bool]) -> None:
+    """Until Ctrl-C, or until it says no; asks once a second."""
     try:
-        while True:
-            signal.pause()
+        while going_on():
+            time.sleep(1.0)
     except KeyboardInterrupt:
         return

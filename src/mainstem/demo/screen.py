@@ -201,12 +201,17 @@ def _ourselves() -> str:
 def connect_hints(console: Console, node: DemoNode) -> None:
     """How to look at what is running, with commands to copy."""
     console.print()
-    console.print("[bold]The node is running.[/bold] Any Kafka client can use it:")
+    console.print(
+        f"[bold]It stays up.[/bold] The page is at [bold blue]http://{node.live}/[/], "
+        "and any Kafka\nclient can use the node:",
+        highlight=False,
+    )
     for command in (
         f"kcat -b {node.kafka} -L",
         f"kcat -b {node.kafka} -t {TOPIC} -C -o beginning -c 3",
         f"{_ourselves()} consume {TOPIC} --brokers {node.kafka} --max 3 --format json",
         f"curl http://{node.http}/metrics",
+        f"curl -N 'http://{node.live}/live?channel=board:JFK'",
     ):
         console.print(f"  [green]{escape(command)}[/green]", soft_wrap=True, highlight=False)
     console.print("[bold]Ctrl-C[/bold] ends it and removes its data.")
