@@ -103,7 +103,7 @@ def test_kept_it_says_how_to_connect_and_ctrl_c_removes_everything(
 ) -> None:
     del year  # only: skipped where there is none
     program = (
-        "from mainstem.demo import answers, flights, run_demo, viewer; import sys; whole = flights.load; "
+        "from mainstem.demo import flights, run_demo; import sys; whole = flights.load; "
         "flights.load = lambda path: whole(path).slice(0, 2000); "
         "from mainstem.demo import answers, run; answers.differences = lambda *_: []; "
         "run.year_on_the_page = lambda *_: []; "
