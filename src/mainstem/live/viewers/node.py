@@ -101,20 +101,18 @@ class NodeViewers:
         if node == self._node:
             self._own(name, value, now)
         elif value is None:
-            if name is None:
-                self._forget_node(node, now)
-            else:
-                self._drop(name, node, now)
+            self._taken_back(node, name, now)
         elif name is None:
-            peer = self._meet(node, decode(value, Heartbeat).epoch, now)
-            if peer is not None:
+            epoch = decode(value, Heartbeat).epoch
+            peer = self._meet(node, epoch, now)
+            if peer.epoch == epoch:
                 for each in self._peers.beat(peer, now):
                     self._changed(each, now)
         else:
             record = decode(value, NodeSeen)
             peer = self._meet(node, record.epoch, now)
-            if peer is not None:
-                peer.ids.add(name)
+            peer.ids.add(name)
+            if peer.epoch == record.epoch:
                 self._put(name, node, record.seen, now)
 
     def records(self, now: float) -> list[Record]:
@@ -124,7 +122,9 @@ class NodeViewers:
             self._last_beat = now
             found.append((RecordKey(self._node, None).encode(), encode(Heartbeat(self._epoch))))
         while self._obsolete and len(found) < MOST_RECORDS:
-            found.append((self._obsolete.popitem()[0], None))
+            key = next(iter(self._obsolete))  # in order: a node's heartbeat goes last
+            del self._obsolete[key]
+            found.append((key, None))
         for name in self._publish.take(now, MOST_RECORDS - len(found)):
             key = RecordKey(self._node, name).encode()
             seen = self._local(name)
@@ -140,7 +140,7 @@ class NodeViewers:
 
     def farewell(self) -> list[Record]:
         """Records that take this node out at once, for an orderly end."""
-        keys = [RecordKey(self._node, None), *(RecordKey(self._node, n) for n in self._published)]
+        keys = [*(RecordKey(self._node, n) for n in self._published), RecordKey(self._node, None)]
         self._published.clear()
         return [(key.encode(), None) for key in keys]
 
@@ -167,9 +167,12 @@ class NodeViewers:
         self._announce.forget(channel)
 
     def tick(self, now: float) -> list[Announcement]:
-        """What to say now; call it every 100 ms or so. Also forgets nodes that fell silent."""
-        for node in self._peers.silent(now):
-            self._forget_node(node, now)
+        """What to say now; call it every 100 ms or so. Also notes which nodes fell silent."""
+        for name in self._peers.silent(now):
+            self._changed(name, now)
+        for node, names in self._peers.to_tidy(self._node):
+            self._obsolete.update(dict.fromkeys(RecordKey(node, name).encode() for name in names))
+            self._obsolete.setdefault(RecordKey(node, None).encode())
         found = []
         for channel in self._announce.take(now):
             watching = self._watching[channel]
@@ -238,30 +241,33 @@ class NodeViewers:
         pause = max(SETTLED, self._settings.pause(connections))
         self._publish.mark(name, now + (0.0 if name in self._published else SETTLED), pause)
 
-    def _meet(self, node: str, epoch: int, now: float) -> Peer | None:
+    def _meet(self, node: str, epoch: int, now: float) -> Peer:
         peer, replaced = self._peers.meet(node, epoch, now)
         for name in replaced:
             self._drop(name, node, now)
         return peer
 
-    def _forget_node(self, node: str, now: float) -> None:
-        names = self._peers.part(node)
-        for name in names:
+    def _taken_back(self, node: str, name: str | None, now: float) -> None:
+        if name is not None:
+            self._peers.drop(node, name)
             self._drop(name, node, now)
-        # One of the others tidies up the topic after it; all would be as right, and as many.
-        if all(self._node < other for other in self._peers.names()):
-            self._obsolete.update(dict.fromkeys(RecordKey(node, n).encode() for n in names))
-            self._obsolete.setdefault(RecordKey(node, None).encode())
+            return
+        for each in self._peers.part(node):
+            self._changed(each, now)
 
     def _own(self, name: str | None, value: bytes | None, now: float) -> None:
-        """A record under this node's name: from before its start, or tidied up by another."""
+        """A record under this node's name that may not be its own.
+
+        It is from before its start, or a tombstone of a node that took it for dead.
+        """
         if name is None or self._alone:
             return
-        if value is None:
-            if name in self._published and self._local(name) is not None:
-                self._publish.mark(name, now, SETTLED)
-        elif decode(value, NodeSeen).epoch != self._epoch and name not in self._published:
-            self._obsolete.setdefault(RecordKey(self._node, name).encode())
+        if value is not None:
+            if decode(value, NodeSeen).epoch >= self._epoch:
+                return
+            self._published.add(name)
+        if name in self._published:
+            self._publish.mark(name, now, SETTLED)  # says what is so, or takes it back
 
 
 def _users(seen: Seen) -> Users:

@@ -6,6 +6,7 @@ states of several workers and nodes merge in any order, any number of times.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def pack(names: Collection[str], *, most_names: int) -> Users:
     """The smallest-error form: names up to ``most_names``, hashes to 10,000, then a sketch."""
     if len(names) <= most_names:
         return Users(names=list(names))
-    return _pack_hashes({hash_of(name) for name in names})
+    return pack_hashes({hash_of(name) for name in names})
 
 
 def merge(sets: Iterable[Users]) -> Tally:
@@ -87,7 +88,7 @@ def combine(sets: Iterable[Users], *, most_names: int) -> Users:
     if all(each.names is not None for each in sets):
         return pack({name for each in sets for name in each.names or ()}, most_names=most_names)
     if all(each.sketch is None for each in sets):
-        return _pack_hashes(_hashes_of(sets))
+        return pack_hashes(_hashes_of(sets))
     return Users(sketch=bytes(_sketch_of(sets)))
 
 
@@ -101,9 +102,10 @@ def hash_of(name: str) -> int:
     return int.from_bytes(blake2b(encoded, digest_size=8, person=b"live-viewers").digest(), "big")
 
 
-def _pack_hashes(hashes: set[int]) -> Users:
+def pack_hashes(hashes: Collection[int]) -> Users:
+    """The set of users with these different hashes: exact to 10,000, then a sketch."""
     if len(hashes) <= EXACT_USERS:
-        return Users(hashes=b"".join(each.to_bytes(8, "little") for each in sorted(hashes)))
+        return Users(hashes=_little_endian(array("Q", sorted(hashes))).tobytes())
     registers = bytearray(hyperloglog.SKETCH_SIZE)
     hyperloglog.sketch_add(registers, array("Q", hashes))
     return Users(sketch=bytes(registers))
@@ -115,11 +117,16 @@ def _hashes_of(sets: Iterable[Users]) -> set[int]:
         if each.names is not None:
             found.update(map(hash_of, each.names))
         elif each.hashes is not None:
-            data = each.hashes
-            found.update(
-                int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)
-            )
+            hashes = array("Q")
+            hashes.frombytes(each.hashes)
+            found.update(_little_endian(hashes))
     return found
+
+
+def _little_endian(hashes: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        hashes.byteswap()
+    return hashes
 
 
 def _sketch_of(sets: Iterable[Users]) -> bytearray:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from mainstem.live.viewers.pace import Pace
 from mainstem.live.viewers.records import Report, Seen, encode
 from mainstem.live.viewers.settings import ViewerSettings
-from mainstem.live.viewers.users import pack
+from mainstem.live.viewers.users import Users, hash_of, pack_hashes
 
-MOST_IDS = 5_000  # of one report
+MOST_IDS = 1_000  # of one report: some 8 ms of the loop that serves viewers
 MOST_BYTES = 4 << 20
 SLOWEST_REPORT = 1.0
 
@@ -47,7 +47,10 @@ class WorkerViewers:
         for name in set(ids):
             watched = self._ids[name]
             watched.leave(user)
-            self._mark(name, watched, now)
+            if watched.connections or watched.reported:
+                self._mark(name, watched, now)
+            else:
+                self._forget(name)  # came and went unheard: touching ids costs the node nothing
 
     def changes(self, now: float) -> bytes | None:
         """A report for :meth:`NodeViewers.report`, or ``None``; call it every 100 ms or so.
@@ -60,16 +63,19 @@ class WorkerViewers:
             watched = self._ids[name]
             users = None
             if watched.users_changed:
-                users = pack(watched.users, most_names=self._settings.presence_limit)
-                watched.users_changed = False
+                users = watched.pack(self._settings.presence_limit)
                 size += sum(map(len, users.names or ())) + len(users.hashes or users.sketch or b"")
             seen[name] = Seen(watched.connections, watched.anonymous, users)
+            watched.reported = True
             if not watched.connections:
-                del self._ids[name]
-                self._pace.forget(name)
+                self._forget(name)
             if size > MOST_BYTES:
                 break
         return encode(Report(seen)) if seen else None
+
+    def _forget(self, name: str) -> None:
+        del self._ids[name]
+        self._pace.forget(name)
 
     def _mark(self, name: str, watched: _Watched, now: float) -> None:
         pause = self._settings.pause(watched.connections)
@@ -79,13 +85,17 @@ class WorkerViewers:
 class _Watched:
     """One id: how many connections, and of whom."""
 
-    __slots__ = ("anonymous", "connections", "users", "users_changed")
+    __slots__ = ("anonymous", "connections", "hashes", "reported", "users", "users_changed")
 
     def __init__(self) -> None:
         self.connections = 0
         self.anonymous = 0
         self.users: dict[str, int] = {}
         self.users_changed = True
+        self.reported = False
+        # Of all users, once they are too many for names: hashing 18,000 takes 20 ms, and every
+        # report would, in the loop that serves them.
+        self.hashes: dict[str, int] | None = None
 
     def join(self, user: str | None) -> None:
         self.connections += 1
@@ -94,7 +104,10 @@ class _Watched:
             return
         before = self.users.get(user, 0)
         self.users[user] = before + 1
-        self.users_changed |= not before
+        if not before:
+            self.users_changed = True
+            if self.hashes is not None:
+                self.hashes[user] = hash_of(user)
 
     def leave(self, user: str | None) -> None:
         if user is None:
@@ -106,4 +119,15 @@ class _Watched:
         else:
             del self.users[user]
             self.users_changed = True
+            if self.hashes is not None:
+                del self.hashes[user]
         self.connections -= 1
+
+    def pack(self, most_names: int) -> Users:
+        self.users_changed = False
+        if len(self.users) <= most_names:
+            self.hashes = None
+            return Users(names=list(self.users))
+        if self.hashes is None:
+            self.hashes = {user: hash_of(user) for user in self.users}
+        return pack_hashes(self.hashes.values())
