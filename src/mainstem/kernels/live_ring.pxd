@@ -27,7 +27,7 @@ cdef struct RingCore:
     int32_t references      # the Ring, each connection, and the sender's list of dirty rings
     int32_t viewers
     int32_t heads[PHASES]   # first connection of each phase, -1: none
-    int32_t unflushed       # phases still to be flushed since the last append; 0: clean
+    int32_t unflushed       # a bit per phase still to be flushed since it was marked
     uint64_t sends
     uint64_t delivered
 

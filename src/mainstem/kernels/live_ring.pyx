@@ -178,7 +178,7 @@ cdef class Ring:
 
     @property
     def dirty(self):
-        return self.core.unflushed > 0
+        return self.core.unflushed != 0
 
     def append(self, bytes frame not None, int64_t now_us, int32_t stream=-1, int64_t offset=0,
                int64_t stamp_us=0, uint32_t represented=1, uint8_t tag=0):

@@ -767,7 +767,7 @@ cdef class Sender:
             self._collect()
 
     def mark(self, Ring ring not None):
-        """The ring has news: the next ``PHASES`` flushes visit its readers."""
+        """The ring has news: the next flush of each phase visits its readers."""
         cdef RingCore* core = ring.core
         cdef Py_ssize_t grown
         cdef RingCore** dirty
@@ -782,7 +782,7 @@ cdef class Sender:
             self.dirty[self.dirty_count] = core
             self.dirty_count += 1
             core.references += 1
-        core.unflushed = PHASES
+        core.unflushed = (1 << PHASES) - 1
 
     def flush(self, int phase):
         """Send to the readers of one phase of all marked rings; True while any is marked."""
@@ -794,9 +794,10 @@ cdef class Sender:
             self._tell_time()
             for i in range(self.dirty_count):
                 ring = self.dirty[i]
-                self._flush_phase(ring, phase)
-                ring.unflushed -= 1
-                if ring.unflushed > 0:
+                if ring.unflushed & (1 << phase):
+                    self._flush_phase(ring, phase)
+                    ring.unflushed &= ~(1 << phase)
+                if ring.unflushed != 0:
                     self.dirty[kept] = ring
                     kept += 1
                 else:
