@@ -188,7 +188,7 @@ class Dispatcher:
         self._idle.pop(name, None)
         watched.idle_since = None
         watched.waiting.setdefault(port, None)
-        if watched.ready:
+        if watched.ready or self._open_at_once(watched):
             watched.admit()
         elif watched.opening is None:
             watched.opening = self._spawn(self._open(watched))
@@ -252,6 +252,21 @@ class Dispatcher:
             port.send(bus.Published(wanted.request, *found))
 
     # --- opening a channel -------------------------------------------------------------------
+
+    def _open_at_once(self, watched: Watched) -> bool:
+        """Where nothing has to be asked or loaded: most channels, most of the time."""
+        if watched.opening is not None or watched.partition is not None:
+            return False
+        topic = self.topics.known(watched.topic)
+        if topic is None or isinstance(watched.state, LatestChannel | CounterChannel):
+            return False
+        stream = topic.stream_of(watched.key)
+        partition = self.partitions.get((stream[0], stream[2]))
+        if partition is None or partition.stream != stream:
+            return False
+        partition.add(watched)
+        watched.ready = True
+        return True
 
     async def _open(self, watched: Watched) -> None:
         pause = 0.05
