@@ -19,6 +19,8 @@ from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Writ
 from mainstem.client.arrow_format import Arrow
 from mainstem.client.avro_format import Avro
 from mainstem.client.avro_resolve import can_read as avro_can_read
+from mainstem.client.chunks import Piece
+from mainstem.client.chunks import decode as decode_chunk
 from mainstem.client.cluster import ClientConfig, Cluster, parse_addresses
 from mainstem.client.columns import unknown_column
 from mainstem.client.connection import Connection
@@ -45,8 +47,7 @@ from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.producer import Producer
 from mainstem.client.protobuf_format import Protobuf
-from mainstem.client.reader import Piece, Reader
-from mainstem.client.reader import decode as decode_chunk
+from mainstem.client.reader import Reader
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 from mainstem.client.transactions import TransactionalClient

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mainstem.client import handshake
@@ -17,6 +19,8 @@ from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
 from mainstem.wire import Message, api_name, api_versions, encode_request
 
 API_VERSIONS = 18
+#: Of a large answer, wake up only for this much at a time.
+_LOW_WATER = 1 << 20
 _RENEW_AT = 0.85  # of a session's lifetime, as Apache Kafka's clients do
 
 #: A request that waits to be numbered and sent, and who waits for its answer.
@@ -44,6 +48,8 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol = Protocol(client_id)
         self._waiting: deque[asyncio.Future[Answer]] = deque()
         self._transport: asyncio.Transport | None = None
+        self._socket: Any = None  # where its low-water mark may be moved
+        self._low_water = 1
         self._failure: MainstemError | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -178,6 +184,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "writelines")
         self._transport = transport  # type: ignore[assignment]  # uvloop's own class
+        if transport.get_extra_info("sslcontext") is None:
+            self._socket = transport.get_extra_info("socket")
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return self._protocol.get_buffer()
@@ -188,11 +196,22 @@ class Connection(asyncio.BufferedProtocol):
         except Corrupt as error:
             self.abort(str(error))
             return
+        missing = self._protocol.missing
+        if missing or self._low_water > 1:
+            self._wake_at(min(max(1, missing), _LOW_WATER))
         self._answers += len(answers)
         for answer in answers:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(answer)
+
+    def _wake_at(self, size: int) -> None:
+        """Wake up only once so much is there, of a large answer: every time costs as much as
+        receiving many kilobytes. The system's own buffer grows with it."""
+        if self._socket is not None and size != self._low_water:
+            self._low_water = size
+            with suppress(OSError):  # closed meanwhile
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     def eof_received(self) -> None:
         return None

@@ -14,7 +14,7 @@ from mainstem.client.leader_epochs import UNKNOWN, Epochs, check_position
 from mainstem.client.metadata import PartitionMetadata
 from mainstem.client.retry import Deadline
 from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
-from mainstem.kernels import BatchError, read_batches
+from mainstem.kernels import BatchError, BatchHeader, read_batches
 from mainstem.wire import Message
 
 FETCH = 1
@@ -63,6 +63,7 @@ class Fetched:
     topic: str
     partition: int
     data: Any
+    headers: list[BatchHeader]
     start: int
     end: int | None
     aborted: tuple[tuple[int, int], ...] = ()
@@ -90,7 +91,7 @@ class Fetcher:
         cluster: Cluster,
         positions: list[Position],
         *,
-        prefetch_bytes: int = 32 << 20,
+        prefetch_bytes: int = 16 << 20,
         committed: bool = False,
     ) -> None:
         self._cluster = cluster
@@ -294,8 +295,8 @@ class Fetcher:
         data = part.records
         if not data:
             return
-        last, epochs = _last_offset(data, position.name)
-        if last is None:
+        headers, epochs = _batches(data, position.name)
+        if not headers:
             raise Invalid(
                 f"{position.name} at offset {position.offset}: the record batch does not fit "
                 f"{_PARTITION_BYTES} bytes",
@@ -305,9 +306,17 @@ class Fetcher:
             (found.producer_id, found.first_offset) for found in part.aborted_transactions or ()
         )
         chunk = Fetched(
-            position.topic, position.partition, data, position.offset, position.end, aborted, epochs
+            position.topic,
+            position.partition,
+            data,
+            headers,
+            position.offset,
+            position.end,
+            aborted,
+            epochs,
         )
-        position.offset, position.epoch = max(position.offset, last + 1), epochs[-1][1]
+        position.offset = max(position.offset, headers[-1].last_offset + 1)
+        position.epoch = epochs[-1][1]
         self._state.chunks.append(chunk)
         self._state.size += len(data)
         if position.finished:
@@ -339,9 +348,8 @@ def _id(topic: Message) -> Any:
     return topic.__dict__.get("topic_id")
 
 
-def _last_offset(data: Any, name: str) -> tuple[int | None, Epochs]:
-    """The last offset of the whole batches in ``data``, ``None`` when there is no whole one, and
-    the epochs of their leaders."""
+def _batches(data: Any, name: str) -> tuple[list[BatchHeader], Epochs]:
+    """The headers of the whole batches in ``data``, and the epochs of their leaders."""
     try:
         headers = read_batches(data, 0, -1, False, whole=False, dense=False)
     except BatchError as error:
@@ -350,4 +358,4 @@ def _last_offset(data: Any, name: str) -> tuple[int | None, Epochs]:
     for header in headers:
         if not epochs or header.leader_epoch != epochs[-1][1]:
             epochs.append((header.base_offset, header.leader_epoch))
-    return (headers[-1].last_offset if headers else None), tuple(epochs)
+    return headers, tuple(epochs)

@@ -10,6 +10,7 @@ from collections import deque
 from typing import NamedTuple
 
 from mainstem.errors import Corrupt, Invalid
+from mainstem.kernels import Memory
 from mainstem.wire import Message, decode_response, request_frame, response_body_start
 
 #: Small answers are received here; a larger one gets memory of its own, received in place.
@@ -28,7 +29,7 @@ class Answer(NamedTuple):
     """A whole answer. ``frame`` is the bytes behind its size; ``decode`` makes it a message."""
 
     request: Pending
-    frame: bytes | bytearray
+    frame: bytes | memoryview
 
     @property
     def body(self) -> int:
@@ -59,7 +60,7 @@ class Protocol:
         self._next_id = 0
         self._scratch = bytearray(_SCRATCH)
         self._held = 0  # bytes in the scratch buffer that are not a whole answer yet
-        self._large: bytearray | None = None
+        self._large: memoryview | None = None
         self._filled = 0
 
     def request(
@@ -91,7 +92,7 @@ class Protocol:
     def get_buffer(self) -> memoryview:
         """Where the next bytes go; say how many arrived with ``received``. Never empty."""
         if self._large is not None:
-            return memoryview(self._large)[self._filled :]
+            return self._large[self._filled :]
         return memoryview(self._scratch)[self._held :]
 
     def received(self, count: int) -> list[Answer]:
@@ -118,7 +119,7 @@ class Protocol:
             start = position + 4
             if end - start < size:
                 if size > _SCRATCH - 4:
-                    self._large = bytearray(size)
+                    self._large = memoryview(Memory(size))
                     self._filled = end - start
                     self._large[: self._filled] = scratch[start:end]
                     position = end
@@ -129,7 +130,12 @@ class Protocol:
         scratch[: self._held] = bytes(scratch[position:end])
         return answers
 
-    def _match(self, frame: bytes | bytearray) -> Answer:
+    @property
+    def missing(self) -> int:
+        """How many bytes of a large answer are still to come; 0 where there is none."""
+        return 0 if self._large is None else len(self._large) - self._filled
+
+    def _match(self, frame: bytes | memoryview) -> Answer:
         correlation_id = int.from_bytes(frame[:4], "big", signed=True)
         if not self.pending or self.pending[0].correlation_id != correlation_id:
             raise Corrupt(f"the broker answered request {correlation_id}, which is not next")

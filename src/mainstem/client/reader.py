@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -13,13 +16,15 @@ from mainstem.client.fetcher import Fetched, Fetcher
 from mainstem.client.formats import Decode, Format, check_format
 from mainstem.client.leader_epochs import Epochs
 from mainstem.client.side_output import set_aside
+from mainstem.client.spool import Part, Spool
 from mainstem.client.spreading import spread
 from mainstem.client.threads import off_loop
 from mainstem.errors import Corrupt, MainstemError
-from mainstem.wire import decode_batches
+from mainstem.wire import Run, decode_runs
 
 _AHEAD = 2
-_MERGE_BYTES = 64 << 20
+_LEAST_ROWS = 64 << 10  # decoded at once, even where batches are smaller
+_BATCH_BYTES = 8 << 20
 _SMALL_BYTES = 16 << 10  # a thread would take longer to wake up than this to decode
 _TOPIC: Final = pa.dictionary(pa.int32(), pa.string())
 _HEAD: Final = ("_offset", "_timestamp", "_key", "_headers")
@@ -37,84 +42,67 @@ Places = dict[tuple[str, int], Place]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Decoded records of one partition, maybe none; ``next_offset`` comes behind them."""
+class Span:
+    """Rows of one partition among those decoded together; ``next_offset`` comes behind them."""
 
     topic: str
     partition: int
-    records: Any
+    rows: int
     next_offset: int
     epochs: Epochs = ()
 
 
-def decode(chunk: Fetched) -> list[Piece]:
-    """Records of a fetched chunk, those outside its bounds dropped. Raises ``Corrupt``."""
-    pieces: list[Piece] = []
-    position = 0
-    while True:
-        found = decode_batches(
-            chunk.data, start=position, from_offset=chunk.start, aborted=chunk.aborted
-        )
-        records, next_offset = found.records, found.next_offset
-        if chunk.end is not None and next_offset > chunk.end:
-            records = records.slice(0, _rows_below(records.column(0), chunk.end))
-            next_offset = chunk.end
-        pieces.append(Piece(chunk.topic, chunk.partition, records, next_offset, chunk.epochs))
-        if found.end <= position or found.end >= len(chunk.data):
-            return pieces
-        position = found.end
+def decode_parts(parts: list[Part], rows: int) -> Iterator[tuple[Any, list[Span]]]:
+    """The records of all parts, at most ``rows`` at a time. Raises ``Corrupt``."""
+    runs = [Run(part.data, part.headers, part.from_offset, part.to_offset) for part in parts]
+    for found in decode_runs(runs):
+        spans = []
+        for number, count, next_offset in found.parts:
+            part = parts[number]
+            behind = part.next_offset if next_offset is None else next_offset
+            spans.append(Span(part.topic, part.partition, count, behind, part.epochs))
+        yield from _in_steps(found.records, spans, rows)
 
 
-def _rows_below(offsets: Any, end: int) -> int:
-    """Offsets rise, so a binary search finds the cut."""
-    low, high = 0, len(offsets)
-    while low < high:
-        middle = (low + high) // 2
-        if offsets[middle].as_py() < end:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def _in_steps(records: Any, spans: list[Span], rows: int) -> Iterator[tuple[Any, list[Span]]]:
+    while records.num_rows > rows:
+        head, spans = _cut(records, spans, rows)
+        yield records.slice(0, rows), head
+        records = records.slice(rows)
+    yield records, spans
 
 
-def cut(pieces: list[Piece], rows: int) -> tuple[list[Piece], list[Piece]]:
-    """The first ``rows`` rows, and the rest."""
-    head: list[Piece] = []
-    for index, piece in enumerate(pieces):
-        records = piece.records
-        if rows < records.num_rows:
-            if rows:
+def _cut(records: Any, spans: list[Span], rows: int) -> tuple[list[Span], list[Span]]:
+    """The spans of the first ``rows`` rows, and of the rest."""
+    head: list[Span] = []
+    left = rows
+    for index, span in enumerate(spans):
+        if left < span.rows:
+            if left:
                 behind = records.column(0)[rows].as_py()
-                head.append(replace(piece, records=records.slice(0, rows), next_offset=behind))
-            rest = replace(piece, records=records.slice(rows))
-            return head, [rest, *pieces[index + 1 :]]
-        head.append(piece)
-        rows -= records.num_rows
+                head.append(replace(span, rows=left, next_offset=behind))
+            return head, [replace(span, rows=span.rows - left), *spans[index + 1 :]]
+        head.append(span)
+        left -= span.rows
     return head, []
 
 
-def places(pieces: list[Piece]) -> Places:
+def places(spans: list[Span]) -> Places:
     """Where to go on behind these."""
     found: Places = {}
-    for piece in pieces:
-        where = piece.topic, piece.partition
+    for span in spans:
+        where = span.topic, span.partition
         before = found.get(where)
-        epochs = piece.epochs if before is None else before.epochs + piece.epochs
-        found[where] = Place(piece.next_offset, epochs)
+        epochs = span.epochs if before is None else before.epochs + span.epochs
+        found[where] = Place(span.next_offset, epochs)
     return found
 
 
-def assemble(pieces: list[Piece], decode_payload: Decode) -> Any:
-    """One ``pa.RecordBatch`` of all columns, pieces joined; ``None`` without rows."""
-    pieces = [piece for piece in pieces if piece.records.num_rows]
-    if not pieces:
+def assemble(records: Any, spans: list[Span], decode_payload: Decode) -> Any:
+    """Decoded records as one ``pa.RecordBatch`` of all columns; ``None`` without rows."""
+    if not records.num_rows:
         return None
-    records = (
-        pieces[0].records
-        if len(pieces) == 1
-        else pa.concat_batches([piece.records for piece in pieces])
-    )
-    origin, partitions = _origins(pieces)
+    origin, partitions = _origins([span for span in spans if span.rows])
     offsets = records.column(0)
 
     def where(row: int) -> str:
@@ -138,23 +126,47 @@ def assemble(pieces: list[Piece], decode_payload: Decode) -> Any:
     return batch if rows is None else spread(batch, rows, payload)
 
 
-def _origins(pieces: list[Piece]) -> tuple[Any, Any]:
-    topics = list(dict.fromkeys(piece.topic for piece in pieces))
+def _origins(spans: list[Span]) -> tuple[Any, Any]:
+    topics = list(dict.fromkeys(span.topic for span in spans))
     ids, partitions = [], []
-    for piece in pieces:
-        size = piece.records.num_rows
-        ids.append(pa.repeat(pa.scalar(topics.index(piece.topic), pa.int32()), size))
-        partitions.append(pa.repeat(pa.scalar(piece.partition, pa.int32()), size))
+    for span in spans:
+        ids.append(pa.repeat(pa.scalar(topics.index(span.topic), pa.int32()), span.rows))
+        partitions.append(pa.repeat(pa.scalar(span.partition, pa.int32()), span.rows))
     names = pa.array(topics, pa.string())
-    origin = pa.DictionaryArray.from_arrays(pa.concat_arrays(ids), names)
-    return origin, pa.concat_arrays(partitions)
+    origin = pa.DictionaryArray.from_arrays(_joined(ids), names)
+    return origin, _joined(partitions)
+
+
+def _joined(arrays: list[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+
+
+class _Turn:
+    """Payloads are decoded in order, as a format may remember what it has seen."""
+
+    def __init__(self, before: _Turn | None) -> None:
+        self.over = threading.Event()
+        self._before: threading.Event | None = None if before is None else before.over
+
+    def wait(self) -> None:
+        """Until those before are through."""
+        if self._before is not None:
+            self._before.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Comes behind the last batch; ``error`` says why there are no more."""
+
+    error: BaseException | None = None
 
 
 class Reader:
     """Batches in order per partition. ``next`` may be called by one task at a time.
 
-    Two batches are decoded ahead. ``batch_rows`` bounds a batch from above; below it, whatever
-    has arrived is handed out, after waiting ``max_wait`` seconds for more.
+    Two groups of batches are decoded ahead, each of one batch, or several where ``batch_rows``
+    is small. ``batch_rows`` and about 8 MiB bound a batch from above; below, whatever has
+    arrived is handed out, after waiting ``max_wait`` seconds for more.
     """
 
     def __init__(
@@ -171,7 +183,11 @@ class Reader:
         self._quick = getattr(payload, "quick", True)
         self._batch_rows = batch_rows
         self._max_wait = max_wait
+        self._spool = Spool()
+        self._turn: _Turn | None = None
         self._ready: asyncio.Queue[Any] = asyncio.Queue(_AHEAD)
+        self._next: Any = None  # taken from there, perhaps not ready yet
+        self._batches: deque[tuple[Any, Places]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._ended = False
@@ -183,75 +199,134 @@ class Reader:
                 return found[0]
         return None
 
+    async def next_ones(self) -> list[Any]:
+        """As ``next``, with those that are ready behind it; empty at the end."""
+        batch = await self.next()
+        if batch is None:
+            return []
+        found = [batch]
+        while not self._over:
+            found += [batch for batch, _ in self._batches if batch is not None]
+            self._batches.clear()
+            if not self._take_ready():
+                break
+        return found
+
+    def _take_ready(self) -> bool:
+        """Take what has been decoded, without waiting; whether there was anything."""
+        if self._next is None and not self._ready.empty():
+            self._next = self._ready.get_nowait()
+        found = self._next
+        if isinstance(found, asyncio.Future) and found.done() and not found.cancelled():
+            found = None if found.exception() else found.result()
+        if not isinstance(found, list):
+            return False
+        self._next = None
+        self._batches.extend(found)
+        return True
+
     async def take(self) -> tuple[Any, Places] | None:
         """As ``next``, with where to go on behind it. The batch is ``None`` where there were
         only markers or aborted records."""
-        if self._over:
-            return None
-        if self._task is None:
+        if self._task is None and not self._over:
             self._task = asyncio.get_running_loop().create_task(self._run())
-        found = await self._ready.get()
-        if found is None or isinstance(found, BaseException):
+        while not self._over:
+            if self._batches:
+                return self._batches.popleft()
+            if self._next is None:
+                self._next = await self._ready.get()
+            if isinstance(self._next, _End):
+                self._over = True
+                if self._next.error is not None:
+                    raise self._next.error
+            elif isinstance(self._next, list):
+                found, self._next = self._next, None
+                self._batches.extend(found)
+            else:
+                await self._decoded(self._next)
+        return None
+
+    async def _decoded(self, coming: asyncio.Future[list[tuple[Any, Places]]]) -> None:
+        try:
+            # Whoever takes may be cancelled; what is decoded stays for the next one.
+            self._next = await asyncio.shield(coming)
+        except Exception:
             self._over = True
-        if isinstance(found, BaseException):
-            raise found
-        return found  # type: ignore[no-any-return]  # the queue holds this, or what is above
+            raise
 
     async def close(self) -> None:
         """Stop reading ahead; ``next`` gives ``None`` from now on, also to one that waits."""
         self._over = True
+        self._batches.clear()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         while not self._ready.empty():
             self._ready.get_nowait()
-        self._ready.put_nowait(None)
+        self._ready.put_nowait(_End())
         await self._fetcher.close()
 
     async def _run(self) -> None:
-        pieces: list[Piece] = []
+        at_once = self._batch_rows * max(1, _LEAST_ROWS // self._batch_rows)
+        error: BaseException | None = None
         try:
-            while pieces or not self._ended:
-                whole = await self._gather(pieces)
-                rows = sum(piece.records.num_rows for piece in pieces)
+            while self._spool or not self._ended:
+                await self._gather()
                 # A remainder goes to the front of the next batch while there is more to come.
-                ready, pieces = cut(pieces, rows - rows % self._batch_rows if whole else rows)
-                while ready:
-                    part, ready = cut(ready, self._batch_rows)
-                    work = partial(assemble, part, self._decode)
-                    small = self._quick and sum(p.records.nbytes for p in part) <= _SMALL_BYTES
-                    batch = work() if small else await off_loop(work)
-                    await self._ready.put((batch, places(part)))
-            await self._ready.put(None)
+                rows = self._spool.rows
+                whole = rows - rows % self._batch_rows or rows
+                parts = self._spool.take(max(1, min(at_once, whole)), _BATCH_BYTES)
+                if parts:
+                    await self._ready.put(self._start(parts))
         except asyncio.CancelledError:
             raise
-        except BaseException as error:
-            await self._ready.put(error)
+        except BaseException as found:
+            error = found
+        await self._ready.put(_End(error))
 
-    async def _gather(self, pieces: list[Piece]) -> bool:
-        """Add decoded pieces for about one batch; whether they are enough for a whole one."""
+    def _start(self, parts: list[Part]) -> Any:
+        """Decode in a thread, or here where that takes less time than a thread to wake up."""
+        here = sum(part.size for part in parts) <= _SMALL_BYTES and self._quick
+        here = here and (self._turn is None or self._turn.over.is_set())
+        turn = self._turn = _Turn(self._turn)
+        if here:
+            return self._work(parts, turn)
+        future = asyncio.ensure_future(off_loop(partial(self._work, parts, turn)))
+
+        def done(future: asyncio.Future[Any]) -> None:
+            turn.over.set()  # also when it never ran
+            if not future.cancelled():
+                future.exception()  # whoever closes early never looks
+
+        future.add_done_callback(done)
+        return future
+
+    def _work(self, parts: list[Part], turn: _Turn) -> list[tuple[Any, Places]]:
+        try:
+            found = list(decode_parts(parts, self._batch_rows))
+            turn.wait()
+            return [
+                (assemble(records, spans, self._decode), places(spans)) for records, spans in found
+            ]
+        finally:
+            turn.over.set()
+
+    async def _gather(self) -> None:
+        """Have enough in line for a whole batch, or all that comes soon enough."""
+        spool = self._spool
         loop = asyncio.get_running_loop()
-        rows = sum(piece.records.num_rows for piece in pieces)
-        size = sum(piece.records.nbytes for piece in pieces)
-        until = loop.time() + self._max_wait if pieces else None
-        while rows < self._batch_rows and size < _MERGE_BYTES:
+        until = loop.time() + self._max_wait if spool else None
+        while spool.rows < self._batch_rows and spool.size < _BATCH_BYTES:
             chunk = self._fetcher.take()
-            if chunk is None and pieces:
+            if chunk is None and spool:
                 until = loop.time() + self._max_wait if until is None else until
                 chunk = await self._wait_for_more(until - loop.time())
             elif chunk is None:
                 chunk = await self._fetcher.next()
                 self._ended = chunk is None
             if chunk is None:
-                return False
-            if len(chunk.data) <= _SMALL_BYTES:
-                found = decode(chunk)
-            else:
-                found = await off_loop(partial(decode, chunk))
-            pieces += found
-            rows += sum(piece.records.num_rows for piece in found)
-            size += sum(piece.records.nbytes for piece in found)
-        return bool(rows >= self._batch_rows)
+                return
+            spool.add(chunk)
 
     async def _wait_for_more(self, seconds: float) -> Fetched | None:
         if seconds <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn
@@ -64,26 +65,29 @@ class Batches(Iterator[Any]):
     def __init__(self, stem: Stem, reader: Reader) -> None:
         self._stem = stem
         self._reader: Reader | None = reader
+        self._batches: deque[Any] = deque()
         self._pid = os.getpid()
 
     def __next__(self) -> Any:
         if self._reader is None:
             raise StopIteration
         self._stem.check()
-        try:
-            batch = run(self._reader.next())
-        except Exception:
-            self.close()
-            raise
-        if batch is None:
+        if not self._batches:
+            try:
+                self._batches.extend(run(self._reader.next_ones()))
+            except Exception:
+                self.close()
+                raise
+        if not self._batches:
             self._stem.check()
             self.close()
             raise StopIteration
-        return batch
+        return self._batches.popleft()
 
     def close(self) -> None:
         """Stop; the iteration is over. May be called twice."""
         reader, self._reader = self._reader, None
+        self._batches.clear()
         if reader is not None and self._pid == os.getpid():
             run(reader.close())
 

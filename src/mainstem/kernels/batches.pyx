@@ -170,6 +170,24 @@ def read_batches(
     return found
 
 
+def check_crcs(data not None, list headers not None):
+    """Check the CRC-32C of the batches that ``headers`` (from ``read_batches``) find in ``data``.
+
+    Raises ``BatchError``: ``"crc"``, or ``"size"`` where there is no such batch. Thread-safe.
+    """
+    cdef object raw = memoryview(data).cast("B")
+    cdef Py_ssize_t total = len(raw)
+    cdef BatchHeader header
+    for header in headers:
+        if (header is None or header.position < 0 or header.size < _HEADER
+                or header.size > total - header.position):
+            raise BatchError(f"there is no record batch as {header} says", "size", 0)
+        if <uint32_t>_crc32c(raw[header.position + 21:header.position + header.size]) != header.crc:
+            raise BatchError(
+                f"record batch at byte {header.position}, offset {header.base_offset}, fails its "
+                "CRC-32C check", "crc", header.position)
+
+
 cdef bint _counts_agree(BatchHeader header, bint dense) noexcept:
     cdef int64_t most = <int64_t>header.last_offset_delta + 1
     if most < 1:

@@ -7,7 +7,7 @@ cdef enum:
     _SMALLEST_SHIFT = 12  # blocks from 4 KiB ...
     _LARGEST_SHIFT = 24   # ... to 16 MiB are kept for the next batch
     _CLASSES = (_LARGEST_SHIFT - _SMALLEST_SHIFT) * 4 + 1
-    _POOL_LIMIT = 1 << 25
+    _POOL_LIMIT = 3 << 24
 
 # Fresh memory costs a page fault for every 4 KiB, three times what decoding into it costs, and
 # the C library returns freed blocks to the system at once. Free blocks of a class form a list,
@@ -64,7 +64,7 @@ cdef class Memory:
     """``size`` bytes of uninitialised memory that speaks the buffer protocol (writable).
 
     ``bytearray(n)`` would write every byte once before it is used. Freed blocks up to 16 MiB
-    are kept, 32 MiB in all, and handed out again. Not thread-safe.
+    are kept, 48 MiB in all, and handed out again. Not thread-safe.
     """
 
     def __cinit__(self, Py_ssize_t size):

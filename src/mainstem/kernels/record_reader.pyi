@@ -1,4 +1,4 @@
-from typing import final
+from typing import Any, final
 
 from typing_extensions import Buffer
 
@@ -32,10 +32,9 @@ class RecordColumns:
     value_nulls: int
     headers: HeaderColumns | None
 
-#: data, headers, bodies, from_offset, to_offset
-Run = tuple[Buffer, list[BatchHeader], list[Buffer | None] | None, int, int]
-
-def decode_runs(runs: list[Run]) -> tuple[RecordColumns, list[int]]: ...
+def decode_runs(
+    runs: list[tuple[Any, list[BatchHeader], list[Buffer | None], int, int]],
+) -> tuple[RecordColumns, list[int]]: ...
 def decode_records(
     data: Buffer,
     headers: list[BatchHeader],

@@ -27,22 +27,39 @@ from mainstem.wire.messages import (
 from mainstem.wire.schema import ErrorCode, api_name, api_versions
 
 if TYPE_CHECKING:
+    from mainstem.wire.aborted import drop_aborted
     from mainstem.wire.compression import compress, decompress
-    from mainstem.wire.records import decode_batches, encode_batch, encode_batches
+    from mainstem.wire.records import (
+        DecodedRuns,
+        Run,
+        RunRows,
+        decode_batches,
+        decode_runs,
+        encode_batch,
+        encode_batches,
+    )
 
 _LAZY = {
+    "DecodedRuns": "records",
+    "Run": "records",
+    "RunRows": "records",
     "compress": "compression",
     "decompress": "compression",
     "decode_batches": "records",
+    "decode_runs": "records",
+    "drop_aborted": "aborted",
     "encode_batch": "records",
     "encode_batches": "records",
 }
 
 __all__ = [
+    "DecodedRuns",
     "ErrorCode",
     "FetchedPartition",
     "Message",
     "RequestHeader",
+    "Run",
+    "RunRows",
     "api_name",
     "api_versions",
     "body_start",
@@ -50,7 +67,9 @@ __all__ = [
     "decode_batches",
     "decode_request",
     "decode_response",
+    "decode_runs",
     "decompress",
+    "drop_aborted",
     "encode_batch",
     "encode_batches",
     "encode_request",

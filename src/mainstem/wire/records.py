@@ -17,20 +17,34 @@ from mainstem.kernels import (
     BatchHeader,
     HeaderColumns,
     RecordColumns,
+    check_crcs,
     decode_records,
     read_batches,
 )
+from mainstem.kernels import decode_runs as decode_into_columns
 from mainstem.wire.aborted import Aborted, drop_aborted
 from mainstem.wire.columns import HEADERS_TYPE
 from mainstem.wire.compression import DEFAULT_LIMIT, decompress
 from mainstem.wire.encoding import encode_batch, encode_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from typing_extensions import Buffer
 
-__all__ = ["SCHEMA", "Decoded", "decode_batches", "encode_batch", "encode_batches"]
+    _ColumnsRun = tuple[Any, list[BatchHeader], list[Buffer | None], int, int]
+
+__all__ = [
+    "SCHEMA",
+    "Decoded",
+    "DecodedRuns",
+    "Run",
+    "RunRows",
+    "decode_batches",
+    "decode_runs",
+    "encode_batch",
+    "encode_batches",
+]
 
 SCHEMA: Final = pa.schema(
     [
@@ -89,6 +103,78 @@ def decode_batches(
         if error.reason == "limit":
             raise Invalid(str(error), code=_MESSAGE_TOO_LARGE) from error
         raise Corrupt(str(error), code=_CORRUPT_MESSAGE) from error
+
+
+class Run(NamedTuple):
+    """Record batches in one buffer, and which of their records are wanted, by offset."""
+
+    data: Buffer
+    headers: list[BatchHeader]
+    from_offset: int
+    to_offset: int
+
+
+class RunRows(NamedTuple):
+    """How many of the rows decoded are of run number ``run``, in order; ``next_offset`` is set
+    where the rest of that run comes with the next rows."""
+
+    run: int
+    rows: int
+    next_offset: int | None
+
+
+class DecodedRuns(NamedTuple):
+    """Records of several runs one after the other."""
+
+    records: pa.RecordBatch
+    parts: list[RunRows]
+
+
+def decode_runs(runs: Sequence[Run], *, limit: int = DEFAULT_LIMIT) -> Iterator[DecodedRuns]:
+    """The records of all runs in Arrow columns, together, CRCs checked.
+
+    Where they are more than ``limit`` bytes (decompressed), in several steps of up to that much.
+    Raises ``Corrupt`` and ``Invalid`` as ``decode_batches`` does. Thread-safe while nobody
+    writes to the buffers.
+    """
+    try:
+        yield from _decode_runs(runs, limit)
+    except BatchError as error:
+        if error.reason == "limit":
+            raise Invalid(str(error), code=_MESSAGE_TOO_LARGE) from error
+        raise Corrupt(str(error), code=_CORRUPT_MESSAGE) from error
+
+
+def _decode_runs(runs: Sequence[Run], limit: int) -> Iterator[DecodedRuns]:
+    numbers: list[int] = []
+    wanted: list[_ColumnsRun] = []
+    used = 0
+    for number, run in enumerate(runs):
+        check_crcs(run.data, run.headers)
+        begin = 0
+        bodies: list[Buffer | None] = []
+        for at, header in enumerate(run.headers):
+            size, body = _body(run.data, header, limit - used, first=not used)
+            if size < 0:
+                numbers.append(number)
+                wanted.append((run.data, run.headers[begin:at], bodies, *run[2:]))
+                yield _together(numbers, wanted, header.base_offset)
+                numbers, wanted, bodies, begin, used = [], [], [], at, 0
+                size, body = _body(run.data, header, limit, first=True)
+            bodies.append(body)
+            used += size
+        numbers.append(number)
+        wanted.append((run.data, run.headers[begin:], bodies, *run[2:]))
+    yield _together(numbers, wanted, None)
+
+
+def _together(
+    numbers: list[int], wanted: list[_ColumnsRun], next_offset: int | None
+) -> DecodedRuns:
+    columns, rows = decode_into_columns(wanted)
+    parts = [RunRows(number, count, None) for number, count in zip(numbers, rows, strict=True)]
+    parts[-1] = parts[-1]._replace(next_offset=next_offset)
+    return DecodedRuns(_record_batch(columns), parts)
 
 
 def _decode(

@@ -37,7 +37,7 @@ class ConsumerSettings:
     isolation: Isolation = "read_uncommitted"
     batch_rows: int = 65_536
     max_wait: float = 0.0
-    prefetch_bytes: int = 32 << 20
+    prefetch_bytes: int = 16 << 20
     auto_commit: float | None = 5.0
     protocol: GroupProtocol | None = None
     assignor: str | Sequence[str] | None = None

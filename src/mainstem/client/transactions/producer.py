@@ -42,7 +42,7 @@ class TransactionalProducer(Producer):
             lane.identity = None
 
     async def submit(
-        self, topic: str, partition: int, acks: int, data: bytearray, deadline: Deadline
+        self, topic: str, partition: int, acks: int, data: memoryview, deadline: Deadline
     ) -> Batch:
         """See ``Producer``; the partition is part of the transaction first."""
         await self._add(topic, partition)
