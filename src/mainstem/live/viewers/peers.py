@@ -69,11 +69,13 @@ class Peers:
         """``node`` was taken out of the topic; the ids that count no more because of it.
 
         Those whose records stand are kept: it may be back already, and they are its new ones.
+        Whether it lives is for its heartbeats to say, or one node would go on burying it while
+        it goes on protesting.
         """
         peer = self._peers.get(node)
         if peer is None:
             return set()
-        peer.asleep, peer.tidied, peer.believed, peer.first_beat = True, False, False, None
+        peer.believed, peer.first_beat = False, None
         if not peer.ids:
             del self._peers[node]
         return set(peer.ids)
