@@ -14,7 +14,7 @@ from mainstem.kernels import lsm
 from mainstem.lsm import manifest
 from mainstem.lsm.codecs import compress, decompress
 from mainstem.lsm.log import SegmentReader
-from mainstem.lsm.runs import FOOTER, read_footer
+from mainstem.lsm.footer import FOOTER, read_footer
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:

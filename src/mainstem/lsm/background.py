@@ -14,16 +14,10 @@ from typing import Final
 
 from mainstem.clock import Clock
 from mainstem.errors import MainstemError
+from mainstem.lsm.choosing import Plan, choose, expired_files
+from mainstem.lsm.edits import drop_files, install_flush, install_merge
 from mainstem.lsm.layers import LAST_LEVEL, DiskLayer, FamilyView
-from mainstem.lsm.maintenance import (
-    Abandoned,
-    Plan,
-    Work,
-    choose,
-    expired_files,
-    flush_layers,
-    merge_layers,
-)
+from mainstem.lsm.maintenance import Abandoned, Work, flush_layers, merge_layers
 from mainstem.lsm.manifest import LayerRecord
 from mainstem.lsm.state import State
 
@@ -148,7 +142,7 @@ class Background:
             count = 0
             for number, family in self.state.families.items():
                 gone = expired_files(self.state.disk[number], family.options, now)
-                count += self.state.drop_files(number, gone) if gone else 0
+                count += drop_files(self.state, number, gone) if gone else 0
             self.counters.files_expired += count
             return count
 
@@ -190,7 +184,7 @@ class Background:
         )
         if bottom and record is not None:
             record = LayerRecord(LAST_LEVEL, record.files, record.ranges)
-        state.install_merge(family, layers, record)
+        install_merge(state, family, layers, record)
         self.counters.merges += 1
         self.counters.bytes_merged += sum(file.size for file in written)
 
@@ -213,5 +207,5 @@ class Background:
             if record is not None:
                 layers[number] = record
                 self.counters.bytes_flushed += sum(file.size for file in record.files)
-        state.install_flush(generations, layers)
+        install_flush(state, generations, layers)
         self.counters.flushes += 1

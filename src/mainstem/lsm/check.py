@@ -14,10 +14,11 @@ from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
+from mainstem.lsm.footer import HEAD, file_name, padded
 from mainstem.lsm.log import SegmentReader, segment_name
 from mainstem.lsm.manifest import FamilyRecord, FileRecord, Manifest
 from mainstem.lsm.recovery import LOCK_NAME, OUR_FILE
-from mainstem.lsm.runs import HEAD, StoredRun, file_name, padded
+from mainstem.lsm.runs import StoredRun
 from mainstem.lsm.writer import file_head
 
 

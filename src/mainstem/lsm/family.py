@@ -9,6 +9,7 @@ from mainstem.errors import Invalid
 from mainstem.kernels import lsm
 from mainstem.lsm import arrow
 from mainstem.lsm.batch import WriteBatch
+from mainstem.lsm.families import declare_fields
 from mainstem.lsm.layers import FamilyView
 from mainstem.lsm.options import FOLDS, FamilyOptions, Field
 from mainstem.lsm.reading import bounds, lookup_values, scan_batches, scan_rows
@@ -208,7 +209,7 @@ class Family(Reader):
                 raise Invalid(f"column {name!r} of {kind} cannot be merged by {operation!r}")
             fields.append(Field(name, operation, kind))
             parts.append(buffer)
-        self.store.declare_fields(self.id, tuple(fields))
+        declare_fields(self.store.state, self.id, tuple(fields))
         memory = lsm.interleave(parts, rows)
         states = lsm.Column(None, memory, None, 0, rows, 8 * len(fields))
         self.store.write(WriteBatch().merge(self, key_column, states))

@@ -13,10 +13,10 @@ from mainstem.errors import Conflict, Corrupt, Unavailable
 from mainstem.filesystem import File, FileSystem
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
+from mainstem.lsm.footer import file_name
 from mainstem.lsm.log import SegmentReader, segment_name
 from mainstem.lsm.manifest import FamilyRecord, Manifest
 from mainstem.lsm.options import FamilyOptions, StoreOptions
-from mainstem.lsm.runs import file_name
 from mainstem.lsm.state import Generation, State
 
 LOCK_NAME: Final = "lock"

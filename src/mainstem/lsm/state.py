@@ -10,16 +10,15 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mainstem.errors import Closed, Conflict, Unavailable
+from mainstem.errors import Unavailable
 from mainstem.filesystem import File, FileSystem
 from mainstem.kernels import lsm
-from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
-from mainstem.lsm.layers import DiskLayer, FamilyView, MemoryLayer, union
-from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
-from mainstem.lsm.manifest import FamilyRecord, LayerRecord, Manifest
-from mainstem.lsm.options import StoreOptions, fold_spec
-from mainstem.lsm.runs import StoredRun, file_name
+from mainstem.lsm.disk import Disk
+from mainstem.lsm.layers import FamilyView, MemoryLayer, union
+from mainstem.lsm.log import FIRST_OPERATION, LogWriter
+from mainstem.lsm.manifest import Manifest
+from mainstem.lsm.options import StoreOptions
 
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
 
@@ -42,8 +41,8 @@ class Capture(NamedTuple):
     sequence: int
 
 
-class State:
-    """See the module. Created by ``recovery.open_state``."""
+class State(Disk):
+    """See the module. Created by ``recovery.open_state``, changed on disk by ``edits``."""
 
     def __init__(
         self,
@@ -54,25 +53,12 @@ class State:
         cache: BlockCache,
         lock_file: File,
     ) -> None:
-        self.filesystem = filesystem
-        self.directory = directory
-        self.options = options
-        self.manifest = manifest
-        self.cache = cache
-        self.lock_file: File | None = lock_file
+        super().__init__(filesystem, directory, options, manifest, cache, lock_file)
         self.write_lock = threading.Lock()
-        self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)
-        self.failure: BaseException | None = None
-        self.closed = False
         self.log: LogWriter | None = None
         self.segment = manifest.log_from
         self.sequence = manifest.sequence
         self.position = dict(manifest.position)
-        self.next_file = manifest.next_file
-        self.families: dict[int, FamilyRecord] = {each.id: each for each in manifest.families}
-        self.specs = {each.id: fold_spec(each.fields) for each in manifest.families}
-        self.disk: dict[int, tuple[DiskLayer, ...]] = {}
         self.active: dict[int, list[MemoryLayer]] = {}
         self.arena = lsm.Arena()
         self.frozen: tuple[Generation, ...] = ()
@@ -83,86 +69,8 @@ class State:
         self._marks: Marks = {}
         self._sealed: Marks = {}
         self._expected: dict[int, int] = {}
-        for family in manifest.families:
-            self.disk[family.id] = tuple(self.open_layer(each) for each in family.layers)
-
-    # -- what is on disk ---------------------------------------------------------------------
-
-    def open_layer(
-        self, record: LayerRecord, known: dict[int, StoredRun] | None = None
-    ) -> DiskLayer:
-        """A layer with its files opened, or taken from ``known``."""
-        known = known or {}
-        files = tuple(
-            known.get(file.id) or StoredRun(self.filesystem, self.directory, file, self.cache)
-            for file in record.files
-        )
-        return DiskLayer(record, files)
-
-    def next_number(self) -> int:
-        """The number of a new file."""
-        with self.lock:
-            self.next_file += 1
-            return self.next_file - 1
-
-    def write_manifest(self, **changes: object) -> None:
-        """Replace the manifest, durably; the caller holds ``lock``."""
-        values = {name: getattr(self.manifest, name) for name in self.manifest.__struct_fields__}
-        families = tuple(
-            FamilyRecord(
-                each.id,
-                each.name,
-                each.options,
-                each.fields,
-                tuple(layer.record for layer in self.disk[each.id]),
-            )
-            for each in self.families.values()
-        )
-        values |= {
-            "edit": self.manifest.edit + 1,
-            "next_file": self.next_file,
-            "families": families,
-            "log_end": None,
-        }
-        new = Manifest(**(values | changes))
-        manifests.write(self.filesystem, self.directory, new)
-        self.manifest = new
-
-    def remove_files(self, files: list[StoredRun]) -> None:
-        """Unlink runs the manifest no longer names; readers keep theirs open."""
-        for file in files:
-            loaded = file.loaded()
-            if loaded is not None:
-                self.cache.forget(loaded)
-            self.unlink(file_name(file.record.id))
-
-    def unlink(self, name: str) -> None:
-        """Remove a file nobody needs; if the disk refuses, the next open does it."""
-        try:
-            self.filesystem.unlink(f"{self.directory}/{name}")
-        except OSError:
-            return
 
     # -- what is in memory -------------------------------------------------------------------
-
-    def check_open(self) -> None:
-        if self.closed:
-            raise Closed(f"the store at {self.directory} was closed: open it again")
-
-    def check_writable(self) -> None:
-        """Raises ``Closed``, or ``Unavailable`` after a failure: reads go on, writes do not."""
-        self.check_open()
-        if self.failure is not None:
-            raise Unavailable(
-                f"the store at {self.directory} takes no writes since {self.failure!r}: "
-                "look after the disk, then open it again"
-            ) from self.failure
-
-    def poison(self, error: BaseException) -> None:
-        """Take no more writes: what reached the disk is not known any more."""
-        with self.lock:
-            self.failure = self.failure or error
-            self.changed.notify_all()
 
     def memory_of(self, family: int) -> MemoryLayer:
         """The layer that takes the family's writes."""
@@ -327,92 +235,3 @@ class State:
             log.sync()
             self.filesystem.fsync_directory(self.directory)
         self.log = log
-
-    # -- edits -------------------------------------------------------------------------------
-
-    def install_flush(
-        self, generations: tuple[Generation, ...], layers: dict[int, LayerRecord]
-    ) -> None:
-        """Put flushed runs in place of ``generations``, the oldest that wait."""
-        from mainstem.lsm.maintenance import covered_files
-
-        last = generations[-1]
-        first_segment = self.manifest.log_from
-        with self.lock:
-            dropped: list[StoredRun] = []
-            old_disk = dict(self.disk)
-            try:
-                for family, record in layers.items():
-                    new = self.open_layer(record)
-                    gone = covered_files(self.disk[family], new.ranges)
-                    kept = self._without(family, gone, dropped)
-                    self.disk[family] = (new, *kept)
-                self.write_manifest(
-                    log_from=last.segment + 1, sequence=last.sequence, position=last.position
-                )
-            except BaseException:
-                self.disk = old_disk
-                raise
-            self.frozen = self.frozen[len(generations) :]
-            self.rebuild()
-            self.changed.notify_all()
-        self.remove_files(dropped)
-        for segment in range(first_segment, last.segment + 1):
-            self.unlink(segment_name(segment))
-
-    def _without(
-        self, family: int, gone: set[int], dropped: list[StoredRun]
-    ) -> tuple[DiskLayer, ...]:
-        """The family's layers without files ``gone``, which are added to ``dropped``."""
-        kept: list[DiskLayer] = []
-        for layer in self.disk[family]:
-            if layer.busy or not any(file.record.id in gone for file in layer.files):
-                kept.append(layer)
-                continue
-            dropped += [file for file in layer.files if file.record.id in gone]
-            files = tuple(file for file in layer.files if file.record.id not in gone)
-            if files or layer.ranges.count:
-                record = LayerRecord(
-                    layer.level, tuple(file.record for file in files), layer.record.ranges
-                )
-                kept.append(DiskLayer(record, files))
-        return tuple(kept)
-
-    def drop_files(self, family: int, gone: set[int]) -> int:
-        """Take expired files out of the store. Returns how many went."""
-        dropped: list[StoredRun] = []
-        with self.lock:
-            before = self.disk[family]
-            self.disk[family] = self._without(family, gone, dropped)
-            if not dropped:
-                return 0
-            try:
-                self.write_manifest()
-            except BaseException:
-                self.disk[family] = before
-                raise
-            self.rebuild()
-        self.remove_files(dropped)
-        return len(dropped)
-
-    def install_merge(
-        self, family: int, inputs: tuple[DiskLayer, ...], record: LayerRecord | None
-    ) -> None:
-        """Put ``record`` in the place of ``inputs``."""
-        with self.lock:
-            layers = self.disk[family]
-            start = layers.index(inputs[0])
-            if layers[start : start + len(inputs)] != inputs:
-                raise Conflict("layers changed while they were merged: this is a defect")
-            known = {file.record.id: file for layer in inputs for file in layer.files}
-            new = () if record is None else (self.open_layer(record, known),)
-            self.disk[family] = (*layers[:start], *new, *layers[start + len(inputs) :])
-            try:
-                self.write_manifest()
-            except BaseException:
-                self.disk[family] = layers
-                raise
-            self.rebuild()
-            self.changed.notify_all()
-            kept = {file.record.id for layer in new for file in layer.files}
-        self.remove_files([file for number, file in known.items() if number not in kept])

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Final, Self
 
 from mainstem.clock import Clock, SystemClock
-from mainstem.errors import Conflict, Invalid, Unavailable
+from mainstem.errors import Invalid, Unavailable
 from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm import cache as caches
 from mainstem.lsm import scheduler
 from mainstem.lsm.background import Background
 from mainstem.lsm.batch import WriteBatch
+from mainstem.lsm.families import find_or_create
 from mainstem.lsm.family import Family
+from mainstem.lsm.groupsync import GroupSync
 from mainstem.lsm.layers import FamilyView
 from mainstem.lsm.log import encode_commit
-from mainstem.lsm.manifest import FamilyRecord
-from mainstem.lsm.options import FamilyOptions, Field, StoreOptions, fold_spec
+from mainstem.lsm.options import FamilyOptions, StoreOptions
 from mainstem.lsm.pressure import Pressure
 from mainstem.lsm.recovery import open_state
 from mainstem.lsm.snapshot import Snapshot
@@ -60,8 +60,7 @@ class Store(Family):
         super().__init__(self, 0)
         self.background = Background(self.state, self.clock)
         self.pressure = Pressure(self.state, self.background.counters)
-        self._sync_turn = threading.Condition()
-        self._syncing = False
+        self._group = GroupSync(self.state)
         self._reserved = 0
         if options.background == "thread":
             scheduler.SHARED.add(self.background)
@@ -112,62 +111,13 @@ class Store(Family):
             wanted = FamilyOptions(**options)
         except TypeError as error:
             raise Invalid(f"a family cannot have {sorted(options)}: {error}") from error
-        state = self.state
-        with state.write_lock, state.lock:
-            state.check_open()
-            for each in state.families.values():
-                if each.name == name:
-                    if options and each.options != wanted:
-                        raise Conflict(f"family {name!r} exists with {each.options!r}")
-                    return Family(self, each.id)
-            if not create:
-                names = sorted(each.name for each in state.families.values())
-                raise Invalid(f"there is no family {name!r}: there are {names}")
-            number = max(state.families) + 1
-            if number >= 1 << 16:
-                raise Invalid("a store has at most 65,535 families over its life")
-            self._change_families({**state.families, number: FamilyRecord(number, name, wanted)})
-            return Family(self, number)
+        number = find_or_create(self.state, name, wanted, exactly=bool(options), create=create)
+        return Family(self, number)
 
     @property
     def families(self) -> tuple[str, ...]:
         """Names of all families."""
         return tuple(each.name for each in self.state.families.values())
-
-    def declare_fields(self, number: int, fields: tuple[Field, ...]) -> None:
-        """Fix the merge state of a family, which must be empty until then."""
-        state = self.state
-        if state.families[number].fields == fields:
-            return
-        with state.write_lock, state.lock:
-            family = state.families[number]
-            if family.fields == fields:
-                return
-            if family.fields:
-                raise Conflict(f"family {family.name!r} merges {family.fields!r}, not {fields!r}")
-            view = state.view[number]
-            if view.disk or any(mark for _, mark in view.memory):
-                raise Invalid(
-                    f"family {family.name!r} holds rows already: merge into an empty family"
-                )
-            record = FamilyRecord(number, family.name, family.options, fields)
-            self._change_families({**state.families, number: record})
-
-    def _change_families(self, families: dict[int, FamilyRecord]) -> None:
-        state = self.state
-        state.check_writable()
-        before = state.families
-        state.families = families
-        for number in families:
-            state.disk.setdefault(number, ())
-        try:
-            state.write_manifest()
-        except OSError as error:
-            state.families = before
-            state.poison(error)
-            raise Unavailable(f"a family of {state.directory} cannot change: {error}") from error
-        state.specs = {number: fold_spec(each.fields) for number, each in families.items()}
-        state.rebuild()
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -199,43 +149,9 @@ class Store(Family):
                 self._reserved = size
                 state.cache.reserve(id(state), size)
         if state.options.sync == "group" and state.log is not None:
-            self._sync_to(sequence)
+            self._group.wait(sequence)
         if state.frozen:
             self._work()
-
-    def _sync_to(self, sequence: int) -> None:
-        """Wait until commit ``sequence`` is on disk, syncing for all who wait if nobody does."""
-        state, turn = self.state, self._sync_turn
-        while state.published < sequence:
-            with turn:
-                if state.published >= sequence:
-                    return
-                if self._syncing:
-                    turn.wait()
-                    continue
-                self._syncing = True
-            try:
-                self._sync_once()
-            finally:
-                with turn:
-                    self._syncing = False
-                    turn.notify_all()
-
-    def _sync_once(self) -> None:
-        state = self.state
-        with state.write_lock:
-            state.check_writable()
-            capture, log = state.capture(), state.log
-            size = log.size if log is not None else 0
-        try:
-            if log is not None:
-                log.sync(size)
-        except OSError as error:
-            state.poison(error)
-            raise Unavailable(
-                f"commits to {state.directory} may not be on disk: {error}; open it again to see"
-            ) from error
-        state.publish(capture)
 
     @property
     def position(self) -> dict[str, int]:

@@ -18,10 +18,10 @@ from mainstem.filesystem import (
 from mainstem.kernels import lsm
 from mainstem.lsm import arrow
 from mainstem.lsm import manifest as manifests
+from mainstem.lsm.footer import FOOTER, file_name, padded, read_footer
 from mainstem.lsm.layers import DiskLayer
 from mainstem.lsm.manifest import FileRecord, LayerRecord
 from mainstem.lsm.options import FamilyOptions
-from mainstem.lsm.runs import FOOTER, file_name, padded, read_footer
 from mainstem.lsm.writer import RunWriter
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""Writing sorted runs: rows in, files of bounded size out."""
+"""Writing one file of a sorted run: rows in, blocks, index, filter and footer out."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import Final
 
 from crc32c import crc32c
@@ -12,9 +11,7 @@ from mainstem.errors import Corrupt
 from mainstem.filesystem import FileSystem, write_all
 from mainstem.kernels import Memory, lsm
 from mainstem.lsm.codecs import CODEC_NAMES, compress
-from mainstem.lsm.manifest import FileRecord
-from mainstem.lsm.options import FamilyOptions
-from mainstem.lsm.runs import (
+from mainstem.lsm.footer import (
     FOOTER,
     FOOTER_MAGIC,
     HEAD,
@@ -24,6 +21,8 @@ from mainstem.lsm.runs import (
     file_name,
     padded,
 )
+from mainstem.lsm.manifest import FileRecord
+from mainstem.lsm.options import FamilyOptions
 
 _BLOCKS_AT_ONCE: Final = 64
 _ENTRY: Final = struct.Struct("<QIIII")
@@ -120,17 +119,7 @@ class RunWriter:
 
     def finish(self) -> FileRecord:
         """Write index, filter and footer, and sync. The directory is the caller's to sync."""
-        key_sizes = [0]
-        for key in self._keys:
-            key_sizes.append(key_sizes[-1] + len(key))
-        index = b"".join(
-            (
-                struct.pack("<II", len(self._entries), key_sizes[-1]),
-                *self._entries,
-                struct.pack(f"<{len(key_sizes)}I", *key_sizes),
-                *self._keys,
-            )
-        )
+        index = self._index()
         bits, probes = lsm.build_filter(self._hashes, self._options.filter_bits)
         index_end = self.position + padded(len(index))
         size = index_end + padded(len(bits)) + FOOTER.size
@@ -174,106 +163,22 @@ class RunWriter:
             self._stamps[1],
         )
 
+    def _index(self) -> bytes:
+        key_sizes = [0]
+        for key in self._keys:
+            key_sizes.append(key_sizes[-1] + len(key))
+        return b"".join(
+            (
+                struct.pack("<II", len(self._entries), key_sizes[-1]),
+                *self._entries,
+                struct.pack(f"<{len(key_sizes)}I", *key_sizes),
+                *self._keys,
+            )
+        )
+
     def abandon(self) -> None:
         """Remove the file as far as the disk lets us; the next open would, too."""
         try:
             self._filesystem.unlink(self._path)
         except OSError:
             return
-
-
-class RunSet:
-    """Writes one sorted run as files of bounded size, cut at windows where the family has them.
-
-    ``next_number`` gives file numbers. ``records`` are the files finished so far.
-    """
-
-    def __init__(
-        self,
-        filesystem: FileSystem,
-        directory: str,
-        options: FamilyOptions,
-        next_number: Callable[[], int],
-        *,
-        seed: int,
-        store: int,
-        last_level: bool,
-        file_bytes: int,
-    ) -> None:
-        self.records: list[FileRecord] = []
-        self._filesystem = filesystem
-        self._directory = directory
-        self._options = options
-        self._next_number = next_number
-        self._seed = seed
-        self._store = store
-        self._last_level = last_level
-        self._file_bytes = file_bytes
-        self._writer: RunWriter | None = None
-        self._window: int | None = None
-
-    def add(self, rows: lsm.RowList) -> None:
-        """Append ``rows``, in order."""
-        start = 0
-        while start < len(rows):
-            end = len(rows)
-            if self._options.window_ms:
-                window = window_of(rows.key(start), self._options.window_ms)
-                if window != self._window:
-                    self._close()
-                self._window = window
-                after = window_start(window + 1, self._options.window_ms)
-                end = min(rows.rows_in(after, None)[0], end) if after is not None else end
-                end = max(end, start + 1)
-            if self._writer is not None and self._writer.position >= self._file_bytes:
-                self._close()
-            if self._writer is None:
-                self._writer = RunWriter(
-                    self._filesystem,
-                    self._directory,
-                    self._next_number(),
-                    self._options,
-                    seed=self._seed,
-                    store=self._store,
-                    last_level=self._last_level,
-                )
-            self._writer.add(rows, start, end)
-            start = end
-
-    def finish(self) -> tuple[FileRecord, ...]:
-        """All files, synced, and their names, too."""
-        self._close()
-        if self.records:
-            self._filesystem.fsync_directory(self._directory)
-        return tuple(self.records)
-
-    def abandon(self) -> None:
-        """Remove what was written."""
-        if self._writer is not None:
-            self._writer.abandon()
-            self._writer = None
-        for record in self.records:
-            try:
-                self._filesystem.unlink(f"{self._directory}/{file_name(record.id)}")
-            except OSError:
-                continue
-
-    def _close(self) -> None:
-        if self._writer is not None:
-            self.records.append(self._writer.finish())
-            self._writer = None
-
-
-_SIGN: Final = 1 << 63
-
-
-def window_of(key: bytes, window_ms: int) -> int:
-    """The number of the window whose time the key begins with (keys shorter than that: first)."""
-    time = int.from_bytes(key[:8].ljust(8, b"\0"), "big") - _SIGN
-    return time // window_ms
-
-
-def window_start(window: int, window_ms: int) -> bytes | None:
-    """The least key of ``window``, or ``None`` beyond the last."""
-    time = window * window_ms + _SIGN
-    return time.to_bytes(8, "big") if 0 <= time < 1 << 64 else None
