@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ class Access:
         node: str = "",
         spend: Spend | None = None,
     ) -> None:
+        if settings.tokens.configured:
+            # Some 100 ms: now, not with the first token, while viewers wait for the loop.
+            importlib.import_module("jwt")
         self._settings = settings
         self._clock = clock
         self._remote: RemoteKeys | None = remote_keys(settings.tokens, clock)
@@ -80,6 +84,7 @@ class Access:
                 raise unauthenticated("nothing here is open without a token: sign in", "token")
             return ANONYMOUS
         with self._counting_failures(request):
+            self._check_configured()
             if kind is Source.TICKET:
                 identity = await self._tickets.redeem(credential)
                 self._revocations.check(identity)
@@ -91,6 +96,7 @@ class Access:
     async def authenticate_token(self, token: str, request: RequestFacts) -> Identity:
         """Who holds a token that came as a message (a WebSocket's first, or a renewed one)."""
         with self._counting_failures(request):
+            self._check_configured()
             return await self._verify(token, Source.BEARER)
 
     def may(self, identity: Identity, right: Right, channel: str) -> None:
@@ -157,9 +163,11 @@ class Access:
         if self._remote is not None:
             await self._remote.close()
 
-    async def _verify(self, token: str, source: Source) -> Identity:
+    def _check_configured(self) -> None:
         if not self._settings.tokens.configured:
-            raise unauthenticated("no token is believed here: none is configured", "token")
+            raise unauthenticated("no token is believed here: no key is configured", "token")
+
+    async def _verify(self, token: str, source: Source) -> Identity:
         identity = await self._tokens.verify(token, source)
         self._revocations.check(identity)
         return identity
