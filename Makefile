@@ -51,7 +51,7 @@ format: $(STAMP)  ## rewrite to the house style
 	$(BIN)/ruff format .
 
 interop: $(INTEROP_STAMP)  ## real Kafka clients and tools against `mainstem serve`; our client against Apache Kafka
-	$(BIN)/python -m pytest interop -n 3 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest interop -n 3 $(ARGS)
 
 bench: $(INTEROP_STAMP)  ## us beside our peers, in one run
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -62,6 +62,11 @@ bench-lsm: $(STAMP)  ## the state store beside its peers: 12 minutes, ARGS=--qui
 
 bench-lsm-overwrite: $(STAMP)  ## the state store overwritten for ten minutes
 	$(BIN)/python -m benchmarks.lsm --overwrite 600 $(ARGS)
+
+bench-live: $(STAMP)  ## fan-out beside Nchan, Centrifugo's engine, sse-starlette and a bare C loop
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench-live
+	@sh benchmarks/live/install.sh .peers
+	$(BIN)/python -m benchmarks.live $(ARGS)
 
 kafka: $(INTEROP_STAMP)  ## Apache Kafka in the foreground, to try things against; NODES=3
 	@$(BIN)/python -m interop.kafka --nodes $(or $(NODES),1)
