@@ -17,7 +17,8 @@ try:
         read_operation,
         read_ranges,
     )
-    from mainstem.kernels.lsm_blocks import Block, encode_blocks, measure
+    from mainstem.kernels.lsm_block_writer import encode_blocks, measure
+    from mainstem.kernels.lsm_blocks import Block
     from mainstem.kernels.lsm_fields import (
         all_of_size,
         decode_key,
@@ -30,8 +31,8 @@ try:
     from mainstem.kernels.lsm_merge import Merger
     from mainstem.kernels.lsm_ranges import Ranges
     from mainstem.kernels.lsm_rows import Column, RowList, arrow_buffers, describe
-    from mainstem.kernels.lsm_rows import rows_of as sorted_rows_of
     from mainstem.kernels.lsm_run import Run, build_filter, retired_blocks
+    from mainstem.kernels.lsm_sort import rows_of as sorted_rows_of
 except ModuleNotFoundError as error:
     raise ImportError(
         f"Mainstem's compiled kernels are missing ({error.name}): install a wheel, or build them "

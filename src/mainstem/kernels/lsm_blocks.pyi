@@ -2,7 +2,6 @@ from typing import final
 
 from typing_extensions import Buffer
 
-from mainstem.kernels.columns import Memory
 from mainstem.kernels.lsm_rows import RowList
 
 @final
@@ -12,8 +11,3 @@ class Block:
     def __len__(self) -> int: ...
     def rows(self) -> RowList: ...
     def verify(self, seed: int) -> None: ...
-
-def encode_blocks(
-    rows: RowList, start: int, end: int, count: int, block_bytes: int, seed: int
-) -> tuple[Memory, list[tuple[int, int, int, bytes]], Memory, int]: ...
-def measure(rows: RowList, start: int, end: int) -> tuple[int, int, int, int, int, int]: ...

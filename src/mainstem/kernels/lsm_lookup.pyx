@@ -14,10 +14,11 @@ from mainstem.kernels.lsm_core cimport (
 )
 from mainstem.kernels.lsm_memtable cimport Memtable, find
 from mainstem.kernels.lsm_ranges cimport Ranges, covers
-from mainstem.kernels.lsm_rows cimport Column, Entry, RowList, entry_of, gather, sort_rows
+from mainstem.kernels.lsm_rows cimport Column, RowList, entry_of, gather
 from mainstem.kernels.lsm_run cimport (
     Run, block_for, filter_line, last_key, passes, pin, unpin,
 )
+from mainstem.kernels.lsm_sort cimport Entry, sort_rows
 
 cdef enum:
     _GROUP = 32

@@ -24,7 +24,8 @@ from mainstem.kernels.lsm_core cimport (
     DELETE, MERGE, PUT, Row, acquire, acquire_pointer, compare, equal, fold, hash_key,
     prefetch, release, release_pointer,
 )
-from mainstem.kernels.lsm_rows cimport Entry, RowList, sort_rows
+from mainstem.kernels.lsm_rows cimport RowList
+from mainstem.kernels.lsm_sort cimport Entry, sort_rows
 
 cdef enum:
     _GROUP = 64

@@ -5,11 +5,6 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from mainstem.kernels.lsm_core cimport Row
 
-cdef struct Entry:
-    uint64_t prefix
-    uint32_t row
-
-
 cdef class Column:
     cdef Py_buffer offsets_buffer
     cdef Py_buffer data_buffer
@@ -36,9 +31,6 @@ cdef class RowList:
     cdef uint8_t* scratch(self, Py_ssize_t size) noexcept nogil
 
 
-cdef int sort_rows(
-    const Row* rows, Entry* entries, Entry* spare, Py_ssize_t count
-) noexcept nogil
 cdef tuple gather(const Row* rows, Py_ssize_t count, bint keys)
 cdef int64_t span_of(Column column, const uint8_t** start) noexcept nogil
 

@@ -1,0 +1,3 @@
+from mainstem.kernels.lsm_rows import Column, RowList
+
+def rows_of(keys: Column, values: Column | None) -> RowList: ...
