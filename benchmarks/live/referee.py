@@ -54,6 +54,7 @@ def _all_connected(server: Server, viewers: int, patience: float = 120) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"{there:.0f} of {viewers} viewers came")
         time.sleep(0.2)
+    time.sleep(3)  # the last ones have connected, but not yet subscribed
 
 
 def by_k6(start: Start, viewers: int, rate: float, seconds: float) -> dict[str, Any]:
