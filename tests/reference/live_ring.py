@@ -33,7 +33,7 @@ class PlainRing:
 
     def resume(self, wanted: list[int]) -> tuple[list[int], int] | None:
         """By the definition: every record at or after ``wanted``, each once, no id behind it."""
-        if any(want < tail for want, tail in zip(wanted, self.vector_before(self.first))):
+        if any(want < tail for want, tail in zip(wanted, self.vector_before(self.first), strict=True)):
             return None
         missing = [
             number
@@ -42,6 +42,6 @@ class PlainRing:
         ]
         for place, number in enumerate(missing):
             after = self.vector_before(number + 1)
-            if all(have >= want for have, want in zip(after, wanted)):
+            if all(have >= want for have, want in zip(after, wanted, strict=True)):
                 return missing[:place], number
         return missing, len(self.frames)

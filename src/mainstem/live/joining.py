@@ -115,6 +115,8 @@ class Joiner:
                 wanted = _beginning(each, part)
             else:
                 await self._catch_up_with(each, wanted)
+                if each.ring.resume(wanted) is None:  # only the log can say that it is there
+                    part = await self._past(each, each.names, wanted, None)
             said = self._resumed(ident, each, start, wanted, opening, each.names)
             opening = b""
             if part is not None:
