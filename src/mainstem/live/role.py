@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import mimetypes
 import os
@@ -36,6 +37,7 @@ logger = logging.getLogger("mainstem.live")
 EXIT_FAILED, EXIT_USAGE = 1, 2
 _RETRY_S = 15.0
 _PAGES_BYTES = 16 << 20
+_EXTRA = ("httptools", "jwt", "websockets")
 
 
 class LiveRole:
@@ -258,6 +260,11 @@ def run_with(
 
     Raises ``MainstemError``.
     """
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Invalid(
+            f"live needs {', '.join(missing)}, which is not installed: pip install 'mainstem[live]'"
+        )
     _log_to_stderr(settings.logging)
     with contextlib.ExitStack() as resources:
         holder = listening.reserve(settings.listen, "live", insecure=settings.insecure)
