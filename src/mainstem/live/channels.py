@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mainstem.errors import Invalid
 from mainstem.kernels import murmur2
@@ -17,6 +17,8 @@ LONGEST_ID = 200
 
 BUILT_IN = frozenset({"viewers", "presence"})
 """Namespaces that are about viewers; they are in no topic that people name."""
+
+Partitioner = Literal["murmur2", "crc32"]
 
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -63,8 +65,15 @@ def check_namespace(name: str) -> str:
     return name
 
 
-def partition_of(key: bytes, partitions: int) -> int:
-    """Where Kafka's own clients put a record with this key (BuiltInPartitioner)."""
+def partition_of(key: bytes, partitions: int, partitioner: Partitioner = "murmur2") -> int:
+    """Where those who write the topic put a record with this key.
+
+    ``murmur2`` is the hash of Kafka's own clients (BuiltInPartitioner), of kafka-python, aiokafka
+    and of ours; ``crc32`` is what librdkafka, and so confluent-kafka and kcat, use unless told
+    otherwise (``partitioner=consistent_random``).
+    """
+    if partitioner == "crc32":
+        return zlib.crc32(key) % partitions
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 

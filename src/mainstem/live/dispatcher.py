@@ -469,11 +469,10 @@ def wanted_topics(namespaces: Mapping[str, Namespace]) -> dict[str, Wanted]:
     own = (audience, control, counters)
     wanted = {module.TOPIC: Wanted(module.PARTITIONS, module.CONFIG) for module in own}
     for name, namespace in namespaces.items():
-        if not namespace.create:
-            continue
+        partitions = namespace.partitions if namespace.create else None
         config = {"cleanup.policy": "compact"} if namespace.kind == "latest" else {}
         if namespace.kind == "counter":  # a like that was deleted cannot be counted again
             config = {"retention.ms": "-1", "retention.bytes": "-1"}
         config |= namespace.config
-        wanted[topic_of(name, namespace)] = Wanted(namespace.partitions, config)
+        wanted[topic_of(name, namespace)] = Wanted(partitions, config, namespace.partitioner)
     return wanted

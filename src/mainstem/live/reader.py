@@ -51,6 +51,7 @@ class LogReader:
         self._epochs: dict[Place, int] = {}
         self._changed = asyncio.Event()
         self._random = random.Random()
+        self._misplaced: set[str] = set()
         self.restarts = 0
 
     @property
@@ -135,7 +136,29 @@ class LogReader:
             if place not in self._positions:
                 return
             self._positions[place] = piece.next_offset
+            self._check_place(place, piece.records)
             await self._sink.records(place, piece.records, piece.next_offset)
+
+    def _check_place(self, place: Place, records: Any) -> None:
+        """Say once per topic that its producers hash keys otherwise: viewers would miss records."""
+        topic, partition = place
+        found = self._topics.known(topic)
+        if topic in self._misplaced or found is None or not records.num_rows:
+            return
+        key = records.column("_key")[0].as_py()
+        if key is not None and found.stream_of(key)[2] != partition:
+            self._misplaced.add(topic)
+            other = "crc32" if found.partitioner == "murmur2" else "murmur2"
+            logger.warning(
+                "topic %s: key %r is in partition %d, where partitioner %r does not put it; "
+                "viewers miss such records: set the namespace's partitioner to %r if that is how "
+                "its producers hash (confluent-kafka, kcat: crc32), or use one partition",
+                topic,
+                key[:80],
+                partition,
+                found.partitioner,
+                other,
+            )
 
     def _same(self, place: Place) -> bool:
         """A chunk of another topic by the same name is never older than what metadata says."""

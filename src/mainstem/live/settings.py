@@ -25,7 +25,7 @@ from typing import Any, Literal
 import msgspec
 
 from mainstem.errors import Invalid
-from mainstem.live.channels import BUILT_IN, check_namespace
+from mainstem.live.channels import BUILT_IN, Partitioner, check_namespace
 
 PREFIX = "MAINSTEM_LIVE_"
 NO_HTTP = "none"
@@ -39,7 +39,10 @@ class Namespace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """One namespace. ``topic`` is ``live.<namespace>`` where not named.
 
     ``window_ms``: how often a counter or a sample speaks at most. ``top``: how many values a
-    sample shows. ``partitions`` and ``config`` are for creating the topic, with ``create``.
+    sample shows. ``partitions`` and ``config`` are for creating the topic, with ``create``;
+    one partition by default, for then it does not matter how a producer hashes keys.
+    ``partitioner`` says how those who write the topic do: ``murmur2`` (Java, Mainstem,
+    kafka-python, aiokafka) or ``crc32`` (confluent-kafka, kcat).
     """
 
     kind: Kind
@@ -47,7 +50,8 @@ class Namespace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     window_ms: int = 100
     top: int = 10
     create: bool = True
-    partitions: int = 4
+    partitions: int = 1
+    partitioner: Partitioner = "murmur2"
     config: dict[str, str] = {}
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.client import Admin, Cluster
 from mainstem.errors import Invalid, Unavailable
-from mainstem.live.channels import epoch_of, partition_of
+from mainstem.live.channels import Partitioner, epoch_of, partition_of
 
 if TYPE_CHECKING:
     from mainstem.live.bus import Stream
@@ -28,6 +28,7 @@ class Topic:
     name: str
     epoch: int
     partitions: int
+    partitioner: Partitioner = "murmur2"
 
     def stream(self, partition: int) -> Stream:
         """The place where offsets of a partition mean something."""
@@ -35,7 +36,7 @@ class Topic:
 
     def stream_of(self, key: bytes) -> Stream:
         """The stream that a record with this key is in."""
-        return self.stream(partition_of(key, self.partitions))
+        return self.stream(partition_of(key, self.partitions, self.partitioner))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Wanted:
 
     partitions: int | None = None
     config: Mapping[str, Any] | None = None
+    partitioner: Partitioner = "murmur2"
 
 
 class Topics:
@@ -90,4 +92,5 @@ class Topics:
         if found is None or not found.partitions:
             return None
         count = len(found.partitions)
-        return Topic(name, epoch_of(name, found.id, count), count)
+        partitioner = self._wanted.get(name, Wanted()).partitioner
+        return Topic(name, epoch_of(name, found.id, count), count, partitioner)
