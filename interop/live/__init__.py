@@ -1,0 +1,1 @@
+"""Independent readers of the live gateway's streams: npm's, PyPI's, a browser's own."""
