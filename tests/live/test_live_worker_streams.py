@@ -219,9 +219,7 @@ async def test_a_cursor_ahead_of_a_slower_worker_waits_for_it():
             quick.dispatcher.append("comments:42", number)
         async with viewer(quick, "channel=comments:42&from=earliest") as stream:
             cursor = (await stream.events(6))[-1].id
-    log = Log(
-        streams={stream: records[:3] for stream, records in quick.dispatcher.log.streams.items()}
-    )
+    log = _truncated(quick.dispatcher.log, 3)
     async with site(log) as slow, viewer(slow, "channel=comments:42") as warm:
         await warm.event()
         async with asyncio.TaskGroup() as group:
@@ -354,7 +352,7 @@ async def test_a_drain_says_so_and_ends_every_stream_in_time():
                 assert (await stream.event()).name == "drain"
                 assert await stream.ended() == b""
         await until(here.worker.finished.is_set)
-        with pytest.raises(OSError, match="."):
+        with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", here.worker.port)
 
 
@@ -397,7 +395,7 @@ async def test_a_slow_viewer_of_events_is_dropped_and_misses_nothing():
         rest = await asyncio.to_thread(_rest, slow)
         blocks = rest.decode().split("\n\n")[:-1]
         last = [block for block in blocks if block.startswith("id: ")][-1].split("\n")[0][4:]
-        had = list(places(last).values())[0]
+        had = next(iter(places(last).values()))
         assert had < sent
         async with viewer(here, "channel=comments:42", last_id=last) as back:
             assert (await back.event()).name == "resumed"
@@ -433,7 +431,7 @@ def _rest(slow: socket.socket) -> bytes:
 
 
 @asynchronous
-async def test_random_viewers_leave_and_return_and_none_sees_a_gap_or_a_double():
+async def test_random_viewers_leave_and_return_and_none_sees_a_gap_or_a_double():  # noqa: C901
     seed = random.randrange(1 << 30)
     rng = random.Random(seed)
     channels = ["comments:1", "comments:2", "chat:1", "chat:2"]

@@ -242,7 +242,7 @@ async def site(
     values = {"window_ms": 8.0, "request_s": 30.0, **settings}
     config = bus.Configure(0, "127.0.0.1", 0, KEY, msgspec.json.encode(chosen), **values)
     post: list[Post] = []
-    pipe = await worker_pipe(theirs, lambda message: post[0](message), lambda _: None)
+    pipe = await worker_pipe(theirs, lambda each: post[0](each), lambda _: None)  # noqa: PLW0108
     worker = Worker(Gateway(config, lambda message: pipe.send(message) if pipe.open else None))
     post.append(Post(worker))
     worker.start()

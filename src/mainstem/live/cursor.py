@@ -6,11 +6,11 @@ before base64url without padding::
 
     mac      8 bytes   keyed BLAKE2b of all that follows
     version  1 byte    1
-    topic*   u24 tag of the topic name, u16 fold of its epoch, varint count of partitions,
+    topic*   u24 tag of the topic name, u24 fold of its epoch, varint count of partitions,
              then per partition: varint partition, varint next offset
 
 Only streams of ``events`` channels are in it: the state of every other kind is sent anew to
-whoever comes. About eight topics, or twenty partitions of one topic, fit.
+whoever comes. About six topics, or eleven partitions of one topic, fit.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Place = tuple[int, int, int]
 
 
 def place_of(stream: Stream) -> Place:
-    """How a cursor names ``stream``: 24 bits of topic, 16 of epoch, the partition."""
+    """How a cursor names ``stream``: 24 bits of topic, 24 of epoch, the partition."""
     topic, epoch, partition = stream
     digest = hashlib.blake2b(topic.encode(), digest_size=3).digest()
-    return int.from_bytes(digest, "big"), (epoch ^ epoch >> 16) & 0xFFFF, partition
+    return int.from_bytes(digest, "big"), (epoch ^ epoch >> 24) & 0xFFFFFF, partition
 
 
 class CursorBook:
@@ -83,7 +83,7 @@ class CursorShape:
         self._prefixes: list[bytes] = []
         for (tag, epoch), group in groupby(ordered, key=lambda stream: place_of(stream)[:2]):
             members = list(group)
-            head += tag.to_bytes(3, "big") + epoch.to_bytes(2, "big") + _varint(len(members))
+            head += tag.to_bytes(3, "big") + epoch.to_bytes(3, "big") + _varint(len(members))
             for stream in members:
                 self._prefixes.append(head + _varint(stream[2]))
                 head = b""
@@ -120,11 +120,11 @@ def _entries(payload: bytes) -> dict[Place, int]:
     places: dict[Place, int] = {}
     position, end = 1, len(payload)
     while position < end:
-        if end - position < 6:
+        if end - position < 7:
             raise Invalid("the cursor ends in the middle of a topic")
         tag = int.from_bytes(payload[position : position + 3], "big")
-        epoch = int.from_bytes(payload[position + 3 : position + 5], "big")
-        count, position = _read_varint(payload, position + 5)
+        epoch = int.from_bytes(payload[position + 3 : position + 6], "big")
+        count, position = _read_varint(payload, position + 6)
         for _ in range(count):
             partition, position = _read_varint(payload, position)
             offset, position = _read_varint(payload, position)

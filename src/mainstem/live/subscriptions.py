@@ -67,7 +67,7 @@ class SubscriptionSet:
         if framing.name == "sse" and self.shape.longest() > LONGEST:
             raise Invalid(
                 f"{len(self.names)} channels lie in {len(events)} partitions: one event stream's "
-                "id holds about eight topics or twenty partitions; split it, or use /live/ws"
+                "id holds about six topics or eleven partitions; split it, or use /live/ws"
             )
         self.index = {stream: place for place, stream in enumerate(self.shape.streams)}
         self.vector = [starts[stream] for stream in self.shape.streams]
