@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The clients' own deprecations are theirs; everything else stays an error."""
     for item in items:
         item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file runs on one worker, and all that use the three-node cluster on the same one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByBroker(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.split("::", 1)[0]
+            ours = "client/" in path and not path.endswith(("test_access.py", "test_security.py"))
+            return "three nodes" if ours else path
+
+    return ByBroker(config, log)
 
 
 @pytest.fixture(scope="session")

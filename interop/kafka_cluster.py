@@ -41,6 +41,8 @@ QUICK = {
     "replica.lag.time.max.ms": "3000",
     "auto.leader.rebalance.enable": "false",
     "controlled.shutdown.enable": "false",
+    "group.consumer.heartbeat.interval.ms": "200",
+    "group.consumer.min.heartbeat.interval.ms": "100",
     "num.network.threads": "2",
     "num.io.threads": "3",
     "background.threads": "2",

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from interop.client.failover import whole
 from interop.kafka_cluster import KafkaCluster, start_kafka_cluster
 
+import mainstem as ms
+
 _numbers = itertools.count()
+_RUN = uuid.uuid4().hex[:8]
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +29,38 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         cluster.stop()
 
 
+@dataclass(frozen=True)
+class Target:
+    """What those of ``tests/client`` use of the session's embedded broker."""
+
+    address: str
+
+
+@pytest.fixture(scope="session")
+def mainstem_session_broker(three: KafkaCluster) -> Target:
+    """In place of the embedded broker: what is shared with ``tests/client`` runs on Kafka."""
+    return Target(three.address)
+
+
+@pytest.fixture(scope="session")
+def stem(three: KafkaCluster) -> Iterator[ms.Stem]:
+    """As in ``tests/client``: one client for the run; topics are each test's own."""
+    with ms.connect(three.address) as found:
+        yield found
+
+
+@pytest.fixture
+def make_topic(stem: ms.Stem) -> Callable[..., ms.Topic]:
+    """As in ``tests/client``."""
+
+    def make(partitions: int = 1, **settings: Any) -> ms.Topic:
+        config = {name.replace("_", "."): value for name, value in settings.items()}
+        return stem.create_topic(f"t{next(_numbers)}-{_RUN}", partitions, config=config)
+
+    return make
+
+
 @pytest.fixture
 def unique() -> str:
     """A name that no other test has."""
-    return f"n{next(_numbers)}-{uuid.uuid4().hex[:8]}"
+    return f"n{next(_numbers)}-{_RUN}"

@@ -61,21 +61,20 @@ def move_leaders(stem: ms.Stem, topic: str) -> None:
     parts = [
         Message(partition_index=index, replicas=list(nodes)) for index, nodes in wanted.items()
     ]
-    answer = _call(
-        stem, _REASSIGN, topics=[Message(name=topic, partitions=parts)], timeout_ms=30_000
-    )
+    answer = ask(stem, _REASSIGN, topics=[Message(name=topic, partitions=parts)], timeout_ms=30_000)
     assert not answer.error_code, answer
     elect = [Message(topic=topic, partitions=sorted(wanted))]
     deadline = time.monotonic() + 30
     while any(wanted[p.index][0] != p.leader for p in stem.describe_topic(topic).partitions):
         assert time.monotonic() < deadline, f"the leaders of {topic} do not move"
-        _call(stem, _ELECT_LEADERS, election_type=0, topic_partitions=elect, timeout_ms=30_000)
+        ask(stem, _ELECT_LEADERS, election_type=0, topic_partitions=elect, timeout_ms=30_000)
 
 
-def _call(stem: ms.Stem, key: int, **fields: Any) -> Message:
+def ask(stem: ms.Stem, key: int, node: int | None = None, **fields: Any) -> Message:
+    """One request that the public face does not have, to this node or any."""
     cluster = stem._stem.cluster
     message = Message(**fields)
-    return run(cluster.retrying(lambda deadline: cluster.call(key, message, deadline)))
+    return run(cluster.retrying(lambda deadline: cluster.call(key, message, deadline, node=node)))
 
 
 class Task(threading.Thread):

@@ -9,41 +9,55 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from interop.client.failover import ask, until
 from interop.clients import confluent
-from interop.kafka import Kafka, java_command, start_kafka
+from interop.kafka_cluster import KafkaCluster
 
 import mainstem as ms
+from mainstem.wire import Message
 
 _numbers = itertools.count()
-QUICK = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}
+UPDATE_FEATURES, API_VERSIONS, ALREADY_SO = 57, 18, 95  # INVALID_UPDATE_VERSION
 
 
 @pytest.fixture(scope="module", params=[2, 1])
-def kafka(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    """A broker of each transaction.version."""
-    if request.config.getoption("--target") != "kafka":
-        pytest.skip("transactions need --target kafka")
-    found = start_kafka(tmp_path_factory.mktemp("transactions") / "data", QUICK)
-    if request.param == 1:
-        tool = java_command(
-            "org.apache.kafka.tools.FeatureCommand", "--bootstrap-server", found.address,
-            "downgrade", "--feature", "transaction.version=1",
-        )  # fmt: skip
-        subprocess.run(tool, check=True, capture_output=True)
-    yield found, request.param
-    found.stop()
+def kafka(request: pytest.FixtureRequest, three: KafkaCluster) -> Iterator[Any]:
+    """The cluster, with each transaction.version in turn."""
+    change_version(three, request.param)
+    yield three, request.param
+    change_version(three, 2)
+
+
+def change_version(three: KafkaCluster, level: int) -> None:
+    """Upgrade or downgrade to this ``transaction.version``, and wait until all nodes know."""
+    upgrade, safe_downgrade = 1, 2
+    change = Message(
+        feature="transaction.version",
+        max_version_level=level,
+        upgrade_type=upgrade if level == 2 else safe_downgrade,
+    )
+    with ms.connect(three.address) as stem:
+        request = {"timeout_ms": 30_000, "feature_updates": [change], "validate_only": False}
+        answer = ask(stem, UPDATE_FEATURES, **request)
+        assert answer.error_code in {0, ALREADY_SO}, answer.error_message
+        for node in three.nodes:
+            until(lambda node=node: version(stem, node) == level, f"node {node} to change")
+
+
+def version(stem: ms.Stem, node: int) -> int:
+    """The ``transaction.version`` that a node tells its clients."""
+    answer = ask(stem, API_VERSIONS, node, client_software_name="t", client_software_version="1")
+    levels = {found.name: found.max_version_level for found in answer.finalized_features}
+    return int(levels["transaction.version"])
 
 
 @pytest.fixture
-def stem(kafka: tuple[Kafka, int]) -> Iterator[ms.Stem]:
+def stem(kafka: tuple[KafkaCluster, int]) -> Iterator[ms.Stem]:
     with ms.connect(kafka[0].address) as found:
         yield found
 
@@ -75,14 +89,8 @@ def rows(word: str, count: int) -> list[bytes]:
     return [f"{word}{n}".encode() for n in range(count)]
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"gave up waiting for {what}"
-
-
 def test_the_version_of_the_cluster_is_used(
-    stem: ms.Stem, kafka: tuple[Kafka, int], name: str
+    stem: ms.Stem, kafka: tuple[KafkaCluster, int], name: str
 ) -> None:
     with stem.transactions(name) as transactions:
         assert transactions.check().client.version == kafka[1]
@@ -105,7 +113,7 @@ def test_commit_counts_and_abort_does_not(stem: ms.Stem, topic: ms.Topic, name: 
     assert len(read(topic, isolation="read_uncommitted")) == 33
 
 
-def test_others_see_the_same(stem: ms.Stem, kafka: tuple[Kafka, int], name: str) -> None:
+def test_others_see_the_same(stem: ms.Stem, kafka: tuple[KafkaCluster, int], name: str) -> None:
     """Random transactions of three ids and plain appends, interleaved; librdkafka agrees."""
     seed = random.randrange(2**32)
     source = random.Random(seed)
@@ -212,7 +220,7 @@ with ms.connect(sys.argv[1]) as stem, stem.transactions(sys.argv[2]) as transact
 
 
 def test_what_a_killed_producer_left_is_aborted_by_the_next(
-    stem: ms.Stem, kafka: tuple[Kafka, int], topic: ms.Topic, name: str
+    stem: ms.Stem, kafka: tuple[KafkaCluster, int], topic: ms.Topic, name: str
 ) -> None:
     command = [sys.executable, "-c", KILLED, kafka[0].address, name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -359,7 +367,9 @@ def test_the_async_twin(stem: ms.Stem, topic: ms.Topic, name: str) -> None:
     assert len(settled(topic)) == 15
 
 
-def test_the_example_runs(kafka: tuple[Kafka, int], stem: ms.Stem) -> None:
+def test_the_example_runs(kafka: tuple[KafkaCluster, int], stem: ms.Stem) -> None:
+    for used in {"words", "lengths"} & set(stem.topics()):
+        stem.delete_topic(used)
     example = Path(__file__).parents[2] / "examples" / "exactly_once.py"
     command = [sys.executable, "-W", "error", str(example), kafka[0].address]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

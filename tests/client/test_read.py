@@ -145,7 +145,8 @@ def test_a_read_that_waits_does_not_hold_up_appends(stem: ms.Stem, make_topic: M
         next(batches)
         assert batches._reader is not None
         fetcher = batches._reader._fetcher
-        (address,) = cluster.metadata.nodes.values()
+        stem.topics()
+        address = cluster.metadata.nodes[topic.describe().partitions[0].leader]
         lanes = [fetcher, stem._stem.producer, "calls"]
         assert len({id(cluster._open[address, lane].result()) for lane in lanes}) == 3
     assert (address, fetcher) not in cluster._open
