@@ -95,7 +95,7 @@ def test_a_log_cut_before_the_reader_is_a_reset(broker: RunningBroker) -> None:
             port = DeskPort(dispatcher, 1)
             opened = await port.watch("chat:1")
             assert opened.stream is not None
-            dispatcher.reader.assign(("cut", 0), 1_000, opened.stream[1])  # where no log is
+            dispatcher.table.reader.assign(("cut", 0), 1_000, opened.stream[1])  # where no log is
             again = await port.until(lambda: reopened(port, "chat:1"))
             assert again.reason == "truncated"
             await port.publish("chat:1", "on")
@@ -118,7 +118,7 @@ def test_records_expired_before_they_were_read_are_a_reset(broker: RunningBroker
                     stem.delete_records("late", {0: 4})
 
             await asyncio.to_thread(drop)
-            dispatcher.reader.assign(("late", 0), 2, opened.stream[1])  # as if it had been slow
+            dispatcher.table.reader.assign(("late", 0), 2, opened.stream[1])  # as if it had been slow
             again = await port.until(lambda: reopened(port, "chat:1"))
             assert again.reason == "expired"
             assert again.next_offset == 5
@@ -146,7 +146,7 @@ def test_a_broken_batch_resets_its_partition_and_no_other(broker: RunningBroker)
             await port.watch("chat:1")
             opened = await port.watch("bad:1")
             assert opened.stream is not None
-            dispatcher.reader.assign(("broken", 0), 0, opened.stream[1])  # read the bad one
+            dispatcher.table.reader.assign(("broken", 0), 0, opened.stream[1])  # read the bad one
             again = await port.until(lambda: reopened(port, "bad:1"))
             assert again.reason == "truncated"
             await port.publish("chat:1", 1)
@@ -240,14 +240,14 @@ def test_a_counter_skips_what_is_no_number(broker: RunningBroker) -> None:
             port = DeskPort(dispatcher, 1)
             await port.watch("chat:1")
             await asyncio.to_thread(write, broker.address, "odd-likes", [("1", v) for v in rows])
-            await port.until(lambda: dispatcher.records_told == len(rows))
+            await port.until(lambda: dispatcher.table.records_told == len(rows))
             await port.until(lambda: port.states("chat:1"))
             assert port.states("chat:1")[-1]["total"] == 3
-            assert dispatcher.telling.poisoned == 4
+            assert dispatcher.table.telling.poisoned == 4
             many = rows * 100  # summed up as columns
             await asyncio.to_thread(write, broker.address, "odd-likes", [("1", v) for v in many])
             await port.until(lambda: port.states("chat:1")[-1]["total"] == 303)
-            assert dispatcher.telling.poisoned == 404
+            assert dispatcher.table.telling.poisoned == 404
         async with desk(broker.address, one("odd-likes", "counter")) as dispatcher:
             opened = await DeskPort(dispatcher, 1).watch("chat:1")
             assert json.loads(opened.state or b"")["total"] == 303

@@ -127,7 +127,7 @@ def test_a_checkpoint_of_a_node_that_is_ahead_is_taken_back_to_here(broker: Runn
             await dispatcher.checkpoints.write([entry])
             watched = bus.Watch("likes:1")
             # As seen by a node whose reader stands at 4 still: six records are yet to come.
-            partition = await dispatcher._partition(stream)
+            partition = await dispatcher.table._partition(stream)
             await port.until(lambda: True)
             partition.position = 4
             port.says(watched)
@@ -256,14 +256,14 @@ def test_what_nobody_watches_is_not_read(broker: RunningBroker) -> None:
             await asyncio.to_thread(write, broker.address, "unwatched", rows)
             await port.publish("chat:1", 1)
             await port.until(lambda: port.events("chat:1"))
-            assert (dispatcher.records_read, dispatcher.records_told) == (5001, 1)
+            assert (dispatcher.table.records_read, dispatcher.table.records_told) == (5001, 1)
             assert len(port.all(bus.Events)) == 1
             port.says(bus.Unwatch("chat:1"))
             async with asyncio.timeout(10):
-                while dispatcher.reader.places:
+                while dispatcher.table.reader.places:
                     await asyncio.sleep(0.05)
             await asyncio.to_thread(write, broker.address, "unwatched", rows)
-            assert dispatcher.records_read == 5001
+            assert dispatcher.table.records_read == 5001
             # Who comes back stands where the log is now.
             assert (await port.watch("chat:1")).next_offset == 10_001
 
@@ -321,7 +321,7 @@ def test_a_million_channels_touched_once_leave_nothing(broker: RunningBroker) ->
                         await asyncio.sleep(0)
                 port.heard.clear()
                 async with asyncio.timeout(30):
-                    while len(dispatcher.channels) > 1:
+                    while len(dispatcher.table.channels) > 1:
                         await asyncio.sleep(0.05)
 
             for start in range(0, 200_000, 50_000):
@@ -329,7 +329,7 @@ def test_a_million_channels_touched_once_leave_nothing(broker: RunningBroker) ->
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for start in range(200_000, 1_000_000, 50_000):
                 await touch(start)
-            assert list(dispatcher.channels) == ["chat:warm"]
+            assert list(dispatcher.table.channels) == ["chat:warm"]
             assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
     asyncio.run(scenario())

@@ -103,7 +103,9 @@ def test_last_n_is_per_channel(broker: RunningBroker) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("origin", ["last:0", "last:x", "last:99999999", "yesterday", "\uff11\uff12"])
+@pytest.mark.parametrize(
+    "origin", ["last:0", "last:x", "last:99999999", "yesterday", "\uff11\uff12"]
+)
 def test_a_place_that_is_none_is_refused_in_a_sentence(broker: RunningBroker, origin: str) -> None:
     async def scenario() -> None:
         async with desk(broker.address) as dispatcher:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
 
 from mainstem.client import Appender, AppendOptions, Cluster, Producer, bounds
@@ -166,3 +168,11 @@ class Audience:
 
     def _now(self) -> float:
         return self._clock.monotonic()
+
+
+def viewer_settings(table: Mapping[str, Any]) -> ViewerSettings:
+    """The ``[viewers]`` table. Raises ``Invalid``."""
+    try:
+        return msgspec.convert(dict(table), ViewerSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"live settings, [viewers]: {error}") from None

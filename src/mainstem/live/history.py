@@ -174,6 +174,7 @@ class History:
     async def _fetch(self, stream: Stream, start: int, end: int) -> Chunk:
         parked = self._parked.pop((stream, start), None)
         reader = parked or _Reader(self._cluster, stream, start)
+        done: _Reader | None = reader
         try:
             chunk = await reader.next(start, end)
         except BaseException:
@@ -181,9 +182,10 @@ class History:
             raise
         if chunk.next_offset < end:
             self._parked[stream, chunk.next_offset] = reader
-            reader = self._parked.popitem(last=False)[1] if len(self._parked) > _READERS else None
-        if reader is not None:
-            await reader.close()
+            full = len(self._parked) > _READERS
+            done = self._parked.popitem(last=False)[1] if full else None
+        if done is not None:
+            await done.close()
         return chunk
 
 

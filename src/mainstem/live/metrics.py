@@ -94,16 +94,20 @@ class _Scrape:
 
     def _of_dispatcher(self) -> Iterator[Metric]:
         found = self._dispatcher
+        table = found.table
         gauges = {
-            "channels": ("Channels watched, or a moment ago.", len(found.channels)),
-            "partitions": ("Partitions read.", len(found.partitions)),
+            "channels": ("Channels watched, or a moment ago.", len(table.channels)),
+            "partitions": ("Partitions read.", len(table.partitions)),
             "history_bytes": ("Bytes of the log held for replays.", found.history.held),
         }
         counts = {
-            "records_read": ("Records the reader saw.", found.records_read),
-            "records_told": ("Records of watched channels.", found.records_told),
-            "records_poisoned": ("Records whose count is no number.", found.telling.poisoned),
-            "reader_restarts": ("Times the reader's assignment changed.", found.reader.restarts),
+            "records_read": ("Records the reader saw.", table.records_read),
+            "records_told": ("Records of watched channels.", table.records_told),
+            "records_poisoned": ("Records whose count is no number.", table.telling.poisoned),
+            "reader_restarts": (
+                "Times the reader's assignment changed.",
+                table.reader.restarts,
+            ),
             "replays": ("Requests for the past.", found.replayer.replays),
             "replay_resets": ("Those it could not be had for.", found.replayer.resets),
             "history_hits": ("Chunks of the log found in memory.", found.history.hits),

@@ -129,6 +129,11 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         """Processes to run."""
         return self.workers or min(2, os.cpu_count() or 1)
 
+    @property
+    def largest_event(self) -> int:
+        """Bytes of JSON one event may have: a few must fit a ring."""
+        return max(1024, self.ring_bytes // 4)
+
     def served(self, *, on_loopback: bool) -> dict[str, Namespace]:
         """The namespaces there are: those configured, else on loopback those out of the box."""
         if self.namespaces:

@@ -125,7 +125,7 @@ class Workers:
         self._keeping: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self.restarts = 0
-        dispatcher.ease = self.ease
+        dispatcher.table.ease = self.ease
 
     async def start(self) -> None:
         """Start all; returns when all listen. Raises ``Unavailable`` where one cannot."""
