@@ -50,7 +50,7 @@ def seen(broker: RunningBroker, namespaces: dict[str, Namespace], topic: str) ->
             for key in KEYS:
                 await port.watch(f"chat:{key}")
             await asyncio.to_thread(produce, broker.address, topic)
-            await port.until(lambda: dispatcher.records_read == len(KEYS))
+            await port.until(lambda: dispatcher.table.records_read == len(KEYS))
             return sum(bool(port.events(f"chat:{key}")) for key in KEYS)
 
     return asyncio.run(scenario())
