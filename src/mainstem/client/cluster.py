@@ -130,6 +130,14 @@ class Cluster:
             return await self._connect(address, lane)
         return await self._any()
 
+    def ready(self, node: int, *, lane: object) -> Connection | None:
+        """What ``connection`` would return at once, if it is open and well."""
+        address = self.metadata.nodes.get(node)
+        task = None if address is None else self._open.get((address, lane))
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result() if task.result().usable else None
+
     async def _any(self) -> Connection:
         known = list(self.metadata.nodes.values())
         self._random.shuffle(known)

@@ -157,14 +157,26 @@ class Connection(asyncio.BufferedProtocol):
         self, waiter: asyncio.Future[Answer] | None, api_key: int, timeout: float
     ) -> Answer | None:
         """The raw answer of a request; ``None``, once it is sent, for one without."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._writable.wait()
-                return None if waiter is None else await waiter
-        except TimeoutError as error:
+        text = ""
+
+        def late() -> None:
+            nonlocal text
             text = f"{api_name(api_key)} was not answered within {timeout:g} s"
             self.abort(text)
-            raise Unavailable(f"{self.name}: {text}; retry", code=7) from error
+
+        timer = asyncio.get_running_loop().call_later(timeout, late)
+        try:
+            if waiter is not None:
+                return await waiter
+            await self._writable.wait()
+            self._check()
+            return None
+        except Unavailable as error:
+            if text:
+                raise Unavailable(f"{self.name}: {text}; retry", code=7) from error
+            raise
+        finally:
+            timer.cancel()
 
     def abort(self, reason: str) -> None:
         """Drop the connection at once; open calls raise ``Unavailable`` with the reason."""

@@ -24,6 +24,8 @@ _PARTITION_BYTES = 4 << 20
 _REQUEST_BYTES = 16 << 20
 _LEAST_BYTES = 64 << 10
 _WAIT_MS = 500
+_FEW_BYTES = 16 << 10
+_NO_DEMAND_S = 0.002
 
 
 @dataclass(slots=True, eq=False)
@@ -102,6 +104,9 @@ class Fetcher:
         self._state = _State()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        #: Whether somebody waits for records. Whoever clears it sets it again.
+        self.demand = asyncio.Event()
+        self.demand.set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._router: asyncio.Task[None] | None = None
 
@@ -213,7 +218,20 @@ class Fetcher:
                     self._lost_leader(position, error)
                 continue
             self._bytes = min(_REQUEST_BYTES, self._bytes * 2)
+            before = self._state.size
             self._take_in(wanted, answer)
+            if before < self._state.size < before + _FEW_BYTES:
+                await self._wait_for_demand()
+
+    async def _wait_for_demand(self) -> None:
+        """At the end of a log, leave the loop to those who handle what has just come.
+
+        Asking for more wakes the broker up, which takes as long as handing out a record does.
+        """
+        if not self.demand.is_set():
+            timer = asyncio.get_running_loop().call_later(_NO_DEMAND_S, self.demand.set)
+            await self.demand.wait()
+            timer.cancel()
 
     async def _ask(self, node: int, wanted: list[Position]) -> Message:
         topics: dict[str, TopicOffsets] = {}

@@ -6,12 +6,14 @@ import asyncio
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from mainstem.client.cluster import Cluster, raise_for
+from mainstem.client.connection import Connection
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
 from mainstem.client.lanes import MAX_IN_FLIGHT, Batch, Lane
 from mainstem.client.produce_request import PRODUCE, TopicBatches, body_parts
+from mainstem.client.protocol import Answer
 from mainstem.client.retry import Deadline
 from mainstem.errors import Closed, MainstemError, Unavailable
 from mainstem.wire import Message
@@ -21,6 +23,32 @@ _OUT_OF_ORDER, _DUPLICATE, _UNKNOWN_PRODUCER, _UNKNOWN_TOPIC = 45, 46, 59, 3
 _ROWS_AT = 57
 _REQUEST_BYTES = 4 << 20
 _BUFFER_BYTES = 32 << 20
+
+
+#: The batches of one request.
+Load = list[tuple[Lane, Batch]]
+
+
+class _Sent(NamedTuple):
+    """A request under way."""
+
+    connection: Connection
+    waiter: asyncio.Future[Answer] | None
+    version: int
+    topics: dict[str, TopicBatches]
+    timeout: float
+
+
+async def _answer_of(sent: _Sent) -> dict[tuple[Any, int], Message] | None:
+    answer = await sent.connection.finish(sent.waiter, PRODUCE, sent.timeout)
+    if answer is None:
+        return None
+    names = {topic_id: name for name, topic_id, _ in sent.topics.values()}
+    return {
+        (topic.name if sent.version < 13 else names.get(topic.topic_id), part.index): part
+        for topic in answer.decode().responses
+        for part in topic.partition_responses
+    }
 
 
 class Producer:
@@ -38,6 +66,7 @@ class Producer:
         self._active: set[Lane] = set()
         self._requests: Counter[int] = Counter()
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._unsent: Counter[int] = Counter()  # requests that wait for their turn
         self._serials = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0
@@ -111,11 +140,12 @@ class Producer:
         for (node, acks), lanes in by_node.items():
             while self._requests[node] < MAX_IN_FLIGHT and (load := _load(lanes)):
                 self._requests[node] += 1
-                self._spawn(self._send(node, acks, load))
+                self._spawn(self._send(node, acks, load, self._at_once(node, acks, load)))
 
-    async def _send(self, node: int, acks: int, load: list[tuple[Lane, Batch]]) -> None:
+    async def _send(self, node: int, acks: int, load: Load, sent: _Sent | None) -> None:
         try:
-            answer = await self._exchange(node, acks, load)
+            sent = sent or await self._in_turn(node, acks, load)
+            answer = {} if sent is None else await _answer_of(sent)
         except Exception as error:  # a bug here must not leave its append waiting for ever
             for lane, batch in load:
                 self._lost(lane, batch, error)
@@ -126,38 +156,46 @@ class Producer:
             self._requests[node] -= 1
             self._pump()
 
-    async def _exchange(
-        self, node: int, acks: int, load: list[tuple[Lane, Batch]]
-    ) -> dict[tuple[Any, int], Message] | None:
-        timeout = min(_patience(load), self._cluster.config.request_timeout)
-        # Whoever departed first is sent first, also while the connection is being opened: a
-        # producer's sequence numbers must arrive in order.
-        async with self._turns[node]:
-            connection = await self._cluster.connection(node, lane=self)
-            hold_back(load)
-            if not load:
-                return {}
-            version = connection.version(PRODUCE)
-            topics = self._by_topic(load)
-            if version >= 13 and any(topic_id is None for _, topic_id, _ in topics.values()):
-                version = 12
-            if self.highest_produce is not None:
-                version = min(version, self.highest_produce)
-            parts = body_parts(
-                version, acks, int(timeout * 1000), topics.values(), self.transactional_id
-            )
-            waiter = connection.start(PRODUCE, version, parts, answered=acks != 0)
-        answer = await connection.finish(waiter, PRODUCE, timeout + 1)
-        if answer is None:
+    def _at_once(self, node: int, acks: int, load: Load) -> _Sent | None:
+        """Send without a turn of the loop, where the connection is there and nobody waits."""
+        if self._unsent[node]:
             return None
-        names = {topic_id: name for name, topic_id, _ in topics.values()}
-        return {
-            (topic.name if version < 13 else names.get(topic.topic_id), part.index): part
-            for topic in answer.decode().responses
-            for part in topic.partition_responses
-        }
+        connection = self._cluster.ready(node, lane=self)
+        try:
+            return None if connection is None else self._start(connection, acks, load)
+        except MainstemError:
+            return None  # it comes again, to whoever waits
 
-    def _by_topic(self, load: list[tuple[Lane, Batch]]) -> dict[str, TopicBatches]:
+    async def _in_turn(self, node: int, acks: int, load: Load) -> _Sent | None:
+        """Send; ``None`` where nothing is left to be sent.
+
+        Whoever departed first is sent first, also while the connection is being opened: a
+        producer's sequence numbers must arrive in order.
+        """
+        self._unsent[node] += 1
+        try:
+            async with self._turns[node]:
+                connection = await self._cluster.connection(node, lane=self)
+                hold_back(load)
+                return self._start(connection, acks, load) if load else None
+        finally:
+            self._unsent[node] -= 1
+
+    def _start(self, connection: Connection, acks: int, load: Load) -> _Sent:
+        timeout = min(_patience(load), self._cluster.config.request_timeout)
+        version = connection.version(PRODUCE)
+        topics = self._by_topic(load)
+        if version >= 13 and any(topic_id is None for _, topic_id, _ in topics.values()):
+            version = 12
+        if self.highest_produce is not None:
+            version = min(version, self.highest_produce)
+        parts = body_parts(
+            version, acks, int(timeout * 1000), topics.values(), self.transactional_id
+        )
+        waiter = connection.start(PRODUCE, version, parts, answered=acks != 0)
+        return _Sent(connection, waiter, version, topics, timeout + 1)
+
+    def _by_topic(self, load: Load) -> dict[str, TopicBatches]:
         topics: dict[str, TopicBatches] = {}
         for lane, batch in load:
             known = self._cluster.metadata.topics.get(lane.topic)
@@ -261,9 +299,9 @@ class Producer:
         task.add_done_callback(self._tasks.discard)
 
 
-def _load(lanes: list[Lane]) -> list[tuple[Lane, Batch]]:
+def _load(lanes: list[Lane]) -> Load:
     """The next batch of each lane, up to a request's size; Produce takes one per partition."""
-    load: list[tuple[Lane, Batch]] = []
+    load: Load = []
     size = 0
     for lane in lanes:
         if lane.sendable and (not load or size + len(lane.queue[0].data) <= _REQUEST_BYTES):
@@ -275,7 +313,7 @@ def _load(lanes: list[Lane]) -> list[tuple[Lane, Batch]]:
     return load
 
 
-def hold_back(load: list[tuple[Lane, Batch]]) -> None:
+def hold_back(load: Load) -> None:
     """Take out what must wait because a batch before it failed while this was in the queue.
 
     Sent now, it could be written before the failed one is sent again; and a broker knows only
@@ -287,7 +325,7 @@ def hold_back(load: list[tuple[Lane, Batch]]) -> None:
             lane.again(batch, lane.cause)
 
 
-def _patience(load: list[tuple[Lane, Batch]]) -> float:
+def _patience(load: Load) -> float:
     """Seconds that the most patient batch of a request has left."""
     return max(0.001, *(batch.deadline.left for _, batch in load))
 

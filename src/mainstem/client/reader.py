@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -128,17 +128,30 @@ def assemble(records: Any, spans: list[Span], decode_payload: Decode) -> Any:
 
 def _origins(spans: list[Span]) -> tuple[Any, Any]:
     topics = list(dict.fromkeys(span.topic for span in spans))
-    ids, partitions = [], []
-    for span in spans:
-        ids.append(pa.repeat(pa.scalar(topics.index(span.topic), pa.int32()), span.rows))
-        partitions.append(pa.repeat(pa.scalar(span.partition, pa.int32()), span.rows))
+    if len(spans) == 1 and spans[0].rows <= _LEAST_ROWS:  # slices of what is there already
+        (span,) = spans
+        return _same_topic(span.topic).slice(0, span.rows), _repeated(span.partition, span.rows)
+    ids = [_repeated(topics.index(span.topic), span.rows) for span in spans]
+    partitions = [_repeated(span.partition, span.rows) for span in spans]
     names = pa.array(topics, pa.string())
-    origin = pa.DictionaryArray.from_arrays(_joined(ids), names)
-    return origin, _joined(partitions)
+    origin = pa.DictionaryArray.from_arrays(pa.concat_arrays(ids), names)
+    return origin, pa.concat_arrays(partitions)
 
 
-def _joined(arrays: list[Any]) -> Any:
-    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+def _repeated(number: int, rows: int) -> Any:
+    if rows > _LEAST_ROWS:
+        return pa.repeat(pa.scalar(number, pa.int32()), rows)
+    return _same_number(number).slice(0, rows)
+
+
+@lru_cache(maxsize=32)  # 256 KiB each
+def _same_number(number: int) -> Any:
+    return pa.repeat(pa.scalar(number, pa.int32()), _LEAST_ROWS)
+
+
+@lru_cache(maxsize=8)
+def _same_topic(topic: str) -> Any:
+    return pa.DictionaryArray.from_arrays(_same_number(0), pa.array([topic], pa.string()))
 
 
 class _Turn:
@@ -230,8 +243,10 @@ class Reader:
         only markers or aborted records."""
         if self._task is None and not self._over:
             self._task = asyncio.get_running_loop().create_task(self._run())
+        self._fetcher.demand.set()
         while not self._over:
             if self._batches:
+                self._fetcher.demand.clear()
                 return self._batches.popleft()
             if self._next is None:
                 self._next = await self._ready.get()

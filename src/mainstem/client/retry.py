@@ -26,7 +26,7 @@ class Deadline:
         self.seconds = seconds
         self._end = self._loop.time() + seconds
         self._bound = self.FIRST
-        self._random = source or random.Random()
+        self._random = source
 
     @property
     def left(self) -> float:
@@ -39,7 +39,7 @@ class Deadline:
 
     async def pause(self) -> bool:
         """Wait before the next try. False, at once, when the time does not allow another."""
-        wait = self._random.uniform(0, self._bound)
+        wait = (self._random or random).uniform(0, self._bound)
         self._bound = min(self.LONGEST, self._bound * 2)
         if wait >= self.left:
             return False

@@ -55,19 +55,19 @@ class Spool:
     def add(self, chunk: Fetched) -> None:
         """Put a chunk in line. Raises ``Corrupt`` for transaction markers that are broken."""
         end = _NO_END if chunk.end is None else chunk.end
+        headers = _visible(chunk)
         part = Part(
             chunk.topic,
             chunk.partition,
             chunk.data,
-            _visible(chunk),
+            headers,
             chunk.start,
             end,
             min(end, max(chunk.start, chunk.headers[-1].last_offset + 1)),
             chunk.epochs,
-            0,
-            0,
+            *_measure(headers, chunk.start, end),
         )
-        self._put(_measured(part))
+        self._put(part)
 
     def _put(self, part: Part, *, first: bool = False) -> None:
         self.rows += part.rows
@@ -128,11 +128,17 @@ def _rows(header: BatchHeader, start: int, end: int) -> int:
     return min(header.record_count, behind - first)
 
 
-def _measured(part: Part) -> Part:
+def _measure(headers: list[BatchHeader], start: int, end: int) -> tuple[int, int]:
+    """Rows, at most, and bytes, about."""
     rows = size = 0
-    for header in part.headers:
-        rows += _rows(header, part.from_offset, part.to_offset)
+    for header in headers:
+        rows += _rows(header, start, end)
         size += header.size * _RATIO if header.codec else header.size
+    return rows, size
+
+
+def _measured(part: Part) -> Part:
+    rows, size = _measure(part.headers, part.from_offset, part.to_offset)
     return replace(part, rows=rows, size=size)
 
 

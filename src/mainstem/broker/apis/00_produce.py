@@ -50,20 +50,30 @@ def serve(
         raise Invalid(f"produce v{version} request cannot be read: {error}", code=42) from error
     broker = call.broker
     synced: list[_Place] = []
+    grown: list[Partition] = []
     room = _MESSAGES_SIZE // (1 + sum(len(parts) for _name, parts in topics))
     if acks not in (-1, 0, 1):
         answer = _refuse_all(topics, _INVALID_ACKS, f"acks={acks} is not one of -1, 0, 1")
     else:
         answer = [
-            (name, [_append(broker, name, data, *part, acks, synced, room) for part in parts])
+            (
+                name,
+                [_append(broker, name, data, *part, acks, synced, grown, room) for part in parts],
+            )
             for name, parts in topics
         ]
+    # The disk is asked first: it takes longer than all who wait for the records.
+    durable = (
+        _when_durable(broker, version, header.correlation_id, answer, synced) if synced else None
+    )
+    for partition in grown:
+        broker.waiters.notify(partition)
     if acks == 0:
         _after_silent(answer)
         return None
-    if not synced:
+    if durable is None:
         return [write_produce_response(version, header.correlation_id, answer)]
-    return _when_durable(broker, version, header.correlation_id, answer, synced)
+    return durable
 
 
 def _append(
@@ -75,6 +85,7 @@ def _append(
     end: int,
     acks: int,
     synced: list[_Place],
+    grown: list[Partition],
     room: int,
 ) -> Row:
     try:
@@ -90,7 +101,7 @@ def _append(
     if not appended.duplicate:
         broker.counters.produced_records += appended.last_offset - appended.base_offset + 1
         broker.counters.produced_bytes += end - start
-        broker.waiters.notify(partition)
+        grown.append(partition)
     flush = partition.config.flush
     if flush == "always" or (acks == -1 and flush == "group"):
         synced.append((name, index, partition))
