@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from mainstem.kernels import lsm
@@ -28,6 +29,7 @@ class BlockCache:
         self._lock = threading.Lock()
         self._clock: deque[tuple[lsm.Run, int, int]] = deque()
         self._reserved: dict[int, int] = {}
+        self.reserved = 0  # bytes that memtables of all stores hold
 
     def reserve(self, owner: int, size: int) -> None:
         """Say how many bytes a store's memtables hold."""
@@ -35,29 +37,26 @@ class BlockCache:
             self._reserved[owner] = size
         else:
             self._reserved.pop(owner, None)
+        self.reserved = sum(tuple(self._reserved.values()))
         if self.used > self.room:
             with self._lock:
                 self._shrink()
-
-    @property
-    def reserved(self) -> int:
-        """Bytes that memtables of all stores hold."""
-        return sum(tuple(self._reserved.values()))
 
     @property
     def room(self) -> int:
         """Bytes that blocks may take now."""
         return max(self.budget - self.reserved, self.budget // _LEAST_SHARE)
 
-    def add(self, run: lsm.Run, block: int, content: lsm.Block) -> None:
-        """Keep ``content`` as block number ``block`` of ``run``."""
-        size = content.size + _OVERHEAD
+    def add(self, run: lsm.Run, numbers: Sequence[int], blocks: Sequence[lsm.Block]) -> None:
+        """Keep ``blocks`` as blocks ``numbers`` of ``run``."""
+        room = self.room
         with self._lock:
-            if run.get(block) is not None or size > self.room:
-                return
-            run.install(block, content)
-            self._clock.append((run, block, size))
-            self.used += size
+            for number, block in zip(numbers, blocks, strict=True):
+                size = block.size + _OVERHEAD
+                if size <= room and run.get(number) is None:
+                    run.install(number, block)
+                    self._clock.append((run, number, size))
+                    self.used += size
             self._shrink()
 
     def forget(self, run: lsm.Run) -> None:

@@ -44,8 +44,7 @@ class LoadedRun(lsm.Run):
             found += stored.read_blocks(self, blocks[at], blocks[end - 1] + 1, copy=keep)
             at = end
         if keep:
-            for number, block in zip(blocks, found, strict=True):
-                cache.add(self, number, block)
+            cache.add(self, blocks, found)
         return found
 
 
@@ -122,32 +121,35 @@ class StoredRun:
         if start % ALIGN or start < HEAD.size or start + size > self.footer.index_offset:
             raise Corrupt(f"the index of {self.path} points outside its blocks: restore the file")
         data = self.read(start, size)
+        if len(entries) == 1:
+            return [self._block(first, data, entries[0])]
         whole = memoryview(data)
         blocks: list[lsm.Block] = []
-        for number, (offset, stored, raw, rows, crc) in enumerate(entries, first):
-            at = offset - start
-            part = whole[at : at + padded(stored)]
-            if at < 0 or crc32c(part) != crc:
-                raise self._damaged(number, "it fails its checksum")
-            content = (
-                part[:stored]
-                if stored == raw
-                else decompress(
-                    self.footer.codec, part[:stored], raw, f"block {number} of {self.path}"
-                )
-            )
-            try:
-                block = lsm.Block(
-                    bytes(content)
-                    if copy and len(entries) > 1
-                    else (data if stored == raw == len(data) else content)
-                )
-            except ValueError as error:
-                raise self._damaged(number, str(error)) from error
-            if len(block) != rows:
-                raise self._damaged(number, f"it has {len(block)} rows, not {rows}")
-            blocks.append(block)
+        for number, entry in enumerate(entries, first):
+            at, end = entry[0] - start, entry[0] - start + padded(entry[1])
+            if at < 0 or end > size:
+                raise self._damaged(number, "the index has another place for it")
+            part = whole[at:end]
+            blocks.append(self._block(number, bytes(part) if copy else part, entry))
         return blocks
+
+    def _block(
+        self, number: int, part: bytes | memoryview, entry: tuple[int, int, int, int, int]
+    ) -> lsm.Block:
+        """Block ``number`` from its padded bytes, which it keeps if they are not compressed."""
+        _, stored, raw, rows, crc = entry
+        if crc32c(part) != crc:
+            raise self._damaged(number, "it fails its checksum")
+        content: bytes | memoryview = part if stored == len(part) else part[:stored]
+        if stored != raw:
+            content = decompress(self.footer.codec, content, raw, f"block {number} of {self.path}")
+        try:
+            block = lsm.Block(content)
+        except ValueError as error:
+            raise self._damaged(number, str(error)) from error
+        if len(block) != rows:
+            raise self._damaged(number, f"it has {len(block)} rows, not {rows}")
+        return block
 
     def _damaged(self, number: int, reason: str) -> MainstemError:
         return Corrupt(f"block {number} of {self.path}: {reason}; restore the file")
