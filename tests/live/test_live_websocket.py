@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 import websockets
-from mainstem.live import bus
 from worker_kit import Log, asynchronous, places, site, until, viewer
+
+from mainstem.live import bus
 
 
 class Client:
@@ -47,6 +48,8 @@ class Client:
 @asynccontextmanager
 async def client(here, **arguments):
     url = f"ws://127.0.0.1:{here.worker.port}/live/ws"
+    # A client that has stopped reading would not see the answer to its close.
+    arguments.setdefault("max_queue", None)
     async with websockets.connect(url, compression="deflate", **arguments) as socket:
         yield Client(socket)
 

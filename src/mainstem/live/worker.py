@@ -36,7 +36,7 @@ from mainstem.live.bus import (
     TicketUsed,
 )
 from mainstem.live.connection import HttpConnection
-from mainstem.live.gateway import Gateway
+from mainstem.live.gateway import Gateway, Handler
 from mainstem.live.gauges import gauges
 from mainstem.live.pipe import Pipe, worker_pipe
 
@@ -155,19 +155,28 @@ class Worker:
     def _take_reports(self) -> None:
         handlers = self.gateway.handlers
         for ident, kind in self.sender.take():
-            handler = handlers.get(ident)
             if kind == Sender.DRAINED:
                 self.gateway.joiner.drained(ident)
-            elif handler is None:
                 continue
-            elif kind == Sender.READABLE:
-                handler.readable()
-            elif kind == Sender.LAPPED:
-                handler.lapped()
-            elif kind == Sender.DEADLINE:
-                handler.deadline()
-            else:
+            handler = handlers.get(ident)
+            if handler is None:
+                continue
+            try:
+                self._tell(handler, kind)
+            except Exception:  # one connection's fault must not cost the others their reports
+                logger.exception("a connection failed and is closed")
+                self.sender.close(ident)
                 handler.closed()
+
+    def _tell(self, handler: Handler, kind: int) -> None:
+        if kind == Sender.READABLE:
+            handler.readable()
+        elif kind == Sender.LAPPED:
+            handler.lapped()
+        elif kind == Sender.DEADLINE:
+            handler.deadline()
+        else:
+            handler.closed()
 
     def _each_second(self) -> None:
         gateway = self.gateway
