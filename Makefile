@@ -44,6 +44,7 @@ check: $(STAMP)  ## lint, types, room borders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: $(STAMP)  ## rewrite to the house style

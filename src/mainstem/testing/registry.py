@@ -269,9 +269,8 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Requests(BaseHTTPRequestHandler):
-    server: _Server
-
     def _serve(self) -> None:
+        assert isinstance(self.server, _Server)
         registry = self.server.registry
         size = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(size)
