@@ -209,7 +209,11 @@ def test_a_body_that_is_no_json_is_refused(broker: RunningBroker, body: bytes, w
 
 def test_viewers_are_summed_over_workers_and_nodes(broker: RunningBroker) -> None:
     async def scenario() -> None:
-        async with desk(broker.address, name="a") as one, desk(broker.address, name="b") as two:
+        quick = {"grace": 0.2}
+        async with (
+            desk(broker.address, name="a", viewers=quick) as one,
+            desk(broker.address, name="b", viewers=quick) as two,
+        ):
             ports = [DeskPort(one, 1), DeskPort(one, 2), DeskPort(two, 1)]
             for port in ports:
                 await port.watch("viewers:42")
