@@ -118,7 +118,11 @@ async def _publish(
     gateway: Gateway, request: Request, facts: RequestFacts, headers: dict[str, str]
 ) -> bytes:
     identity = await gateway.access.authenticate(facts)
-    name = gateway.access.expand(identity, unquote(facts.path.removeprefix("/live/")))
+    try:
+        name = unquote(facts.path.removeprefix("/live/"), errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid("the channel's name in the path is not UTF-8") from None
+    name = gateway.access.expand(identity, name)
     parse_channel(name)
     gateway.access.may(identity, Right.PUBLISH, name)
     gateway.access.admit_publish(identity, gateway.access.client_address(facts))

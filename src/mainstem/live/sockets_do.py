@@ -96,6 +96,8 @@ async def _renew(viewer: SocketViewer, token: str) -> dict[str, Any]:
         raise Denied("that token is another user's: open another connection for them")
     if viewer.identity.anonymous and viewer.set is not None:
         raise Denied("send the token before the first subscription")
+    if viewer.identity.anonymous:
+        viewer.readmit(identity)
     viewer.identity = identity
     viewer.gateway.sessions.add(viewer.id, identity)
     return {"user": identity.user, "expires_at": identity.expires_at}

@@ -124,6 +124,7 @@ async def _begin(
     admission = gateway.access.admit(identity, gateway.access.client_address(facts))
     try:
         each = await gateway.fanout.open(names, SSE.name)
+        gateway.access.check_alive(identity)  # a kick may have come while the channels opened
     except BaseException:
         admission.release()
         raise

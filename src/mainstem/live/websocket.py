@@ -6,6 +6,7 @@ a ring of finished frames, as over server-sent events. Messages: see ``docs/live
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 MOST_WAITING = 64
 MOST_QUEUED_BYTES = 1 << 20
 SILENT_SECONDS = 60.0
-_CHUNK = 16_384
+MOST_FRAGMENTS = 256
+_CHUNK = 4096  # of empty frames, a millisecond's work
 
 
 class SocketViewer:
@@ -58,6 +60,7 @@ class SocketViewer:
         self._waiting: deque[Operation] = deque()
         self._working = False
         self._buffered = False
+        self._coming = False
         self._leaving = False
         gateway.arrived(ident, self)
         gateway.sender.set_deadline(ident, SILENT_SECONDS)
@@ -92,24 +95,31 @@ class SocketViewer:
     # Handler --------------------------------------------------------------------------
 
     def readable(self) -> None:
+        """Take one chunk, and come again for the next: a client that never stops sending gets
+        a share of the loop, not all of it."""
         if len(self._waiting) >= MOST_WAITING:
             self._buffered = True
             return
-        while self._admission is not None:
-            data = self.gateway.sender.read(self.id, _CHUNK)
-            if data is None:
-                return
-            if data:
-                self._protocol.receive_data(data)
-            else:
-                self._protocol.receive_eof()
-            self._take_frames()
-            if not data:
-                self.gateway.sender.close(self.id)
-                self.closed()
-            elif len(self._waiting) >= MOST_WAITING:
-                self._buffered = True
-                return
+        if self._admission is None:
+            return
+        data = self.gateway.sender.read(self.id, _CHUNK)
+        if data is None:
+            return
+        if data:
+            self._protocol.receive_data(data)
+        else:
+            self._protocol.receive_eof()
+        self._take_frames()
+        if not data:
+            self.gateway.sender.close(self.id)
+            self.closed()
+        elif not self._coming:
+            self._coming = True
+            asyncio.get_running_loop().call_soon(self._again)
+
+    def _again(self) -> None:
+        self._coming = False
+        self.readable()
 
     def lapped(self) -> None:
         each, gateway = self.set, self.gateway
@@ -142,6 +152,19 @@ class SocketViewer:
         self.set = None
         self.gateway.departed(self.id)
 
+    def readmit(self, identity: Identity) -> None:
+        """It is ``identity`` from now on, and counts among its connections.
+
+        Raises ``LimitReached`` where these are too many: then nothing changes.
+        """
+        access = self.gateway.access
+        admission = access.admit(identity, access.client_address(self.facts))
+        if self._admission is None:
+            admission.release()
+            raise ViewerLeft
+        self._admission.release()
+        self._admission = admission
+
     @property
     def alive(self) -> bool:
         return self._admission is not None
@@ -156,6 +179,8 @@ class SocketViewer:
                 Opcode.CONT,
             }:
                 self._take(event)
+                if not self.alive:
+                    return
         out = b"".join(self._protocol.data_to_send())
         if self._protocol.state is not State.OPEN:  # they close, or broke the protocol
             self.gateway.sender.write(self.id, out, True)
@@ -169,6 +194,10 @@ class SocketViewer:
         if self._partial is None:
             return
         self._partial.append(bytes(frame.data))
+        if len(self._partial) > MOST_FRAGMENTS:  # empty ones count for nothing in its size
+            self._partial = None
+            self.end(1009, f"a message has {MOST_FRAGMENTS} fragments at most")
+            return
         if not frame.fin:
             return
         payload, self._partial = b"".join(self._partial), None

@@ -84,7 +84,7 @@ class RequestFacts:
     ) -> RequestFacts:
         """The facts of a request as it came off the socket.
 
-        Raises ``ValueError`` for a target that is no URL or has over 1,000 query fields.
+        Raises ``ValueError`` for a target that is no URL, no UTF-8 or has over 1,000 fields.
         """
         parts = urlsplit(target)
         merged: dict[str, str] = {}
@@ -97,7 +97,12 @@ class RequestFacts:
             method=method.upper(),
             path=parts.path,
             headers=merged,
-            query=parse_qs(parts.query, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS),
+            query=parse_qs(
+                parts.query,
+                keep_blank_values=True,
+                errors="strict",  # or all bytes that are no text would be one name
+                max_num_fields=MOST_QUERY_FIELDS,
+            ),
             cookies=parse_cookies(merged.get("cookie", "")),
             address=address,
             websocket=merged.get("upgrade", "").lower() == "websocket",
