@@ -78,6 +78,10 @@ class Arrow:
         del used  # all columns stay in the payload
         if self.schema is not None:
             payload = _as_schema(payload, self.schema)
+        try:
+            payload.validate(full=True)  # what is not could not be read
+        except pa.ArrowException as error:
+            raise Invalid(f"the rows are not valid Arrow: {error}") from error
         starts: list[int] = []
         values: list[Any] = []
         edges = run_edges(parts, payload.num_rows) if parts else range(payload.num_rows + 1)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mainstem.client.arrow_lists import plain_list
 from mainstem.errors import Invalid
 from mainstem.kernels import BinaryColumn, Sources
 
@@ -301,21 +302,6 @@ def _as_list(array: Any, name: str, kind: Any) -> Any:
         return plain_list(array)
     except pa.ArrowException as error:
         raise Invalid(f"column {name!r} cannot become a list: {error}") from error
-
-
-def plain_list(array: Any) -> Any:
-    """Lists of another layout as ``pa.list_``."""
-    kind, types = array.type, pa.types
-    if not (types.is_list_view(kind) or types.is_large_list_view(kind)):
-        return array.cast(pa.list_(kind.value_field))
-    # A cast would do, but pyarrow 26 leaves the last offset out.
-    sizes = pc.fill_null(pc.list_value_length(array), 0)
-    ends = pc.cumulative_sum(sizes).cast(pa.int32())
-    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-    missing = array.is_null() if array.null_count else None
-    return pa.ListArray.from_arrays(
-        offsets, array.flatten(), pa.list_(kind.value_field), mask=missing
-    )
 
 
 def binary_column(column: Any) -> BinaryColumn:

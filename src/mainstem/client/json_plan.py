@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from mainstem.client.arrow_lists import list_as
 from mainstem.client.arrow_shapes import Columns, Hooks
 from mainstem.errors import Corrupt, Invalid
 from mainstem.kernels import JsonPlan, JsonShape
@@ -150,7 +151,7 @@ def _cast_to(kind: Any) -> Hooks:
         try:
             if pa.types.is_dictionary(kind):
                 return array.dictionary_encode().cast(kind)
-            return array.cast(kind)
+            return list_as(array, kind) if pa.types.is_list(array.type) else array.cast(kind)
         except pa.ArrowException as error:
             raise Corrupt(f"values do not fit {kind}: {error}") from error
 

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.client.arrow_shapes import binary_array, binary_column, plain_list
+from mainstem.client.arrow_lists import plain_list
+from mainstem.client.arrow_shapes import binary_array, binary_column
 from mainstem.errors import Invalid
 from mainstem.kernels import JsonColumn, json_lists, json_rows
 

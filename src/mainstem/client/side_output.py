@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mainstem.client.formats import Payload, Rejected, Side
 
@@ -39,8 +39,9 @@ def set_aside(batch: Any, values: Any, rejected: Rejected, where: Callable[[int]
     columns["value"] = values.take(rows)
     columns["_error"] = pa.array(reasons, pa.string())
     rejected.side(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
-    numbers = pc.indices_nonzero(pa.repeat(True, batch.num_rows)).cast(pa.int64())
-    return batch.filter(pc.invert(pc.is_in(numbers, rows)))
+    # Slices, because not every type can be filtered (pyarrow 26: views cannot).
+    edges = pairwise([-1, *rejected.rows, batch.num_rows])
+    return pa.concat_batches([batch.slice(before + 1, row - before - 1) for before, row in edges])
 
 
 def _with_reason(headers: Any, reasons: list[str]) -> Any:

@@ -580,8 +580,9 @@ cdef const uint8_t* _value(
 cdef extern from *:
     """
     static int nanoseconds_of(int64_t seconds, int64_t nanos, int64_t* found) {
-        return !__builtin_mul_overflow(seconds, (int64_t)1000000000, found)
-            && !__builtin_add_overflow(*found, nanos, found);
+        __int128 exact = (__int128)seconds * 1000000000 + nanos;
+        *found = (int64_t)exact;
+        return *found == exact;
     }
     """
     bint nanoseconds_of(int64_t seconds, int64_t nanos, int64_t* found) nogil
