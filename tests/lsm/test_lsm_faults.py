@@ -73,7 +73,7 @@ def test_a_full_or_broken_disk_loses_nothing(code: int) -> None:
 @pytest.mark.parametrize("once", [True, False])
 @pytest.mark.parametrize("sync", ["batch", "group", "none"])
 def test_refused_at_every_call(code: int, once: bool, sync: str) -> None:
-    refuse_everywhere(Script(seed=7, steps=30), code, 2, once=once, sync=sync)
+    refuse_everywhere(Script(seed=7, steps=30), code, 1, once=once, sync=sync)
 
 
 @pytest.mark.parametrize("capacity", [2_000, 9_000, 20_000])

@@ -6,11 +6,20 @@ import contextlib
 from typing import Any
 
 import hypothesis.strategies as st
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mainstem.lsm import BlockCache, FamilyOptions, Snapshot, Store, WriteBatch, check
+from mainstem.lsm import (
+    BlockCache,
+    FamilyOptions,
+    Snapshot,
+    Store,
+    WriteBatch,
+    check,
+    write_run,
+)
 from mainstem.testing.clock import VirtualClock
 from mainstem.testing.filesystem import CrashFileSystem
 
@@ -55,6 +64,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.cache = BlockCache(cache)
         self.model: dict[str, dict[bytes, bytes]] = {"default": {}, "other": {}}
         self.sums: dict[bytes, tuple[int, float, int]] = {}
+        self.copies = 0
         self.snapshots: list[tuple[Snapshot, dict[str, dict[bytes, bytes]]]] = []
         self.open()
 
@@ -143,6 +153,29 @@ class StoreMachine(RuleBasedStateMachine):
     def compact(self, name: str) -> None:
         self.store.family(name).compact()
         assert len(self.store.state.disk[self.store.family(name).id]) <= 1
+
+    @rule(name=NAMES, rows=ROWS)
+    def ingest(self, name: str, rows: list[tuple[bytes, bytes | None]]) -> None:
+        columns = {"key": [key for key, _ in rows], "value": [value for _, value in rows]}
+        types = {"key": pa.binary(), "value": pa.binary()}
+        batch = pa.record_batch(
+            {key: pa.array(column, types[key]) for key, column in columns.items()}
+        )
+        write_run("new.run", [batch], filesystem=self.filesystem)
+        self.store.ingest("new.run", family=self.store.family(name))
+        for key, value in rows:
+            self.model[name].pop(key, None)
+            if value is not None:
+                self.model[name][key] = value
+
+    @rule()
+    def checkpoint(self) -> None:
+        self.copies += 1
+        path = f"copy-{self.copies}"
+        self.store.checkpoint(path)
+        with Store.open(path, filesystem=self.filesystem, background="manual") as copy:
+            for name, rows in self.model.items():
+                assert dict(copy.family(name).items()) == rows
 
     @rule()
     def snapshot(self) -> None:

@@ -38,17 +38,22 @@ class Pressure:
         sealed = state.frozen_bytes / (_SEALED * state.options.memtable_bytes)
         return max(sealed, state.crowding / _LAYERS)
 
-    def wait(self, size: int) -> None:
-        """Wait as long as writing ``size`` bytes must."""
-        state = self._state
-        if state.options.background != "thread":
-            return
+    def delay(self, size: int) -> float:
+        """Seconds that writing ``size`` bytes should take longer, as long as debt is below 1."""
         debt = self.debt()
         if debt < _FREE:
+            return 0.0
+        share = min(1.0, (debt - _FREE) / (1 - _FREE))
+        return share * share * size / _SLOWEST
+
+    def wait(self, size: int) -> None:
+        """Wait as long as writing ``size`` bytes must."""
+        delay = self.delay(size)
+        state = self._state
+        if not delay or state.options.background != "thread":
             return
         began = time.monotonic()
-        share = min(1.0, (debt - _FREE) / (1 - _FREE))
-        until = began + share * share * size / _SLOWEST
+        until = began + delay
         with state.changed:
             while state.failure is None and not state.closed:
                 left = until - time.monotonic()
