@@ -472,3 +472,20 @@ def test_three_hundred_readers_of_random_speed_all_get_everything_in_order(sende
         sender.poll()
     assert all(each == sent for each in got), f"seed {seed}"
     assert sender.take() == []
+
+
+def test_a_ring_that_turns_before_its_phases_came_says_so_and_can_be_sent_at_once(sender):
+    ring = Ring([], 1024, 1024)
+    peers = [Peer(sender) for _ in range(20)]
+    for peer in peers:
+        sender.attach(peer.ident, ring, 0)
+    pressed = []
+    for _ in range(30):
+        ring.append(bytes(100), 0)
+        pressed.append(sender.mark(ring))
+        if pressed[-1]:
+            sender.flush_ring(ring)
+    assert pressed.count(True) == 5
+    flush(sender)
+    assert sender.take() == []
+    assert {len(peer.read()) for peer in peers} == {3000}

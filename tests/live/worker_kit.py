@@ -245,6 +245,7 @@ async def site(
     pipe = await worker_pipe(theirs, lambda each: post[0](each), lambda _: None)  # noqa: PLW0108
     worker = Worker(Gateway(config, lambda message: pipe.send(message) if pipe.open else None))
     post.append(Post(worker))
+    worker.gateway.flusher.pressed = lambda: pipe.hold(0.005)
     worker.start()
     try:
         yield Site(worker, dispatcher, pipe)

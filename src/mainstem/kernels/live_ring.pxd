@@ -28,6 +28,7 @@ cdef struct RingCore:
     int32_t viewers
     int32_t heads[PHASES]   # first connection of each phase, -1: none
     int32_t unflushed       # a bit per phase still to be flushed since it was marked
+    uint64_t flushed[PHASES] # the head when each phase was flushed last
     uint64_t sends
     uint64_t delivered
 

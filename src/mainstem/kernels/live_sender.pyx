@@ -539,6 +539,7 @@ cdef class Sender:
         cdef int32_t slot = ring.heads[phase]
         cdef int32_t following
         cdef int count = 0
+        ring.flushed[phase] = ring.head
         while slot >= 0:
             following = self.table[slot].following
             if not self.table[slot].flags & BLOCKED:
@@ -767,10 +768,15 @@ cdef class Sender:
             self._collect()
 
     def mark(self, Ring ring not None):
-        """The ring has news: the next flush of each phase visits its readers."""
+        """The ring has news: the next flush of each phase visits its readers.
+
+        True when a phase has not been flushed for half the ring: ``flush_ring`` it now, or
+        readers who are not slow at all will be lapped.
+        """
         cdef RingCore* core = ring.core
         cdef Py_ssize_t grown
         cdef RingCore** dirty
+        cdef int phase
         if core.unflushed == 0:
             if self.dirty_count == self.dirty_capacity:
                 grown = 64 if self.dirty_capacity == 0 else self.dirty_capacity * 2
@@ -783,6 +789,20 @@ cdef class Sender:
             self.dirty_count += 1
             core.references += 1
         core.unflushed = (1 << PHASES) - 1
+        for phase in range(PHASES):
+            if core.head - core.flushed[phase] > core.capacity // 2:
+                return True
+        return False
+
+    def flush_ring(self, Ring ring not None):
+        """Send to all readers of one ring at once."""
+        cdef RingCore* core = ring.core
+        cdef int phase
+        with nogil:
+            self._tell_time()
+            for phase in range(PHASES):
+                self._flush_phase(core, phase)
+        self._collect()
 
     def flush(self, int phase):
         """Send to the readers of one phase of all marked rings; True while any is marked."""

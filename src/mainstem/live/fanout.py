@@ -161,11 +161,9 @@ class Fanout:
             place = each.index.get(message.stream)
             if place is None:
                 continue
-            news = False
             for offset, body in message.items:
-                news |= each.event(place, offset, body, channel.tag, now_us, message.time_ms)
-            if news:
-                self._on_news(each)
+                if each.event(place, offset, body, channel.tag, now_us, message.time_ms):
+                    self._on_news(each)
 
     def state(self, message: State) -> None:
         """The newest state of a channel: sent now, or once the window since the last is over."""

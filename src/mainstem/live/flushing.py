@@ -25,10 +25,15 @@ class Flusher:
         self.after: Callable[[], None] = lambda: None
         self.flushes = 0
         self.late = 0
+        self.hurried = 0
+        self.pressed: Callable[[], None] = lambda: None
 
     def news(self, each: SubscriptionSet) -> None:
-        """A ring got something."""
-        self._sender.mark(each.ring)
+        """A ring got something. One that turns faster than the window is sent at once."""
+        if self._sender.mark(each.ring):
+            self._sender.flush_ring(each.ring)
+            self.hurried += 1
+            self.pressed()
         self.wake()
 
     def wake(self) -> None:

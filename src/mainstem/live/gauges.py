@@ -70,6 +70,7 @@ def _numbers(gateway: Gateway) -> dict[str, float]:
         "blocked": sender.blocks,
         "lapped": sender.lapses,
         "late_windows": gateway.flusher.late,
+        "hurried_flushes": gateway.flusher.hurried,
         "replays": gateway.desk.replays,
         "shed": gateway.shed,
         "refused": gateway.refused.total(),

@@ -63,6 +63,18 @@ class Pipe(asyncio.Protocol, Generic[Incoming]):
         """Wait until the write buffer is below its high-water mark, or the pipe is closed."""
         await self._writable.wait()
 
+    def hold(self, seconds: float) -> None:
+        """Take nothing in for a moment, so that what came can go out first."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or not transport.is_reading():
+            return
+        transport.pause_reading()
+        asyncio.get_running_loop().call_later(seconds, self._release, transport)
+
+    def _release(self, transport: asyncio.Transport) -> None:
+        if transport is self._transport and not transport.is_closing():
+            transport.resume_reading()
+
     def close(self) -> None:
         """Flush what is queued, then close; ``on_closed`` follows."""
         if self._transport is not None:
