@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,10 +54,11 @@ class Telling:
                 self._count(table, picked)
             elif kind == "events":
                 _render(partition, table, rows_of(picked), events)
-            else:
-                self._take(partition, table, rows_of(picked))
-            if kind == "latest":
+            elif kind == "latest":
+                self._replace(partition, table, rows_of(picked))
                 self._flush(namespace)
+            else:
+                self._take(table, rows_of(picked))
         if events:
             _tell(partition, events)
         return told
@@ -93,14 +95,21 @@ class Telling:
             if state is not None:
                 watched.say(state)
 
-    def _take(self, partition: Partition, table: Interest[Watched], rows: Rows) -> None:
-        number = partition.stream[2]
-        for offset, time, key, value in zip(*rows, strict=True):
+    def _replace(self, partition: Partition, table: Interest[Watched], rows: Rows) -> None:
+        """Of each key only the last record is of interest."""
+        counts = Counter(rows.keys)
+        for key, row in {key: row for row, key in enumerate(rows.keys)}.items():
+            watched = table.by_key[key]
+            assert isinstance(watched.state, LatestChannel)
+            offset, time, value = rows.offsets[row], rows.times[row], rows.values[row]
+            watched.state.take(partition.stream[2], offset, time, value, counts[key])
+            self.changed(watched)
+
+    def _take(self, table: Interest[Watched], rows: Rows) -> None:
+        for _, time, key, value in zip(*rows, strict=True):
             watched = table.by_key[key]
             state = watched.state
-            if isinstance(state, LatestChannel):
-                state.take(number, offset, time, value)
-            elif isinstance(state, SampleChannel):
+            if isinstance(state, SampleChannel):
                 state.take(time, value)
             elif isinstance(state, CounterChannel):
                 weight = weight_of(value)

@@ -57,6 +57,7 @@ class Topics:
         self._wanted = dict(wanted)
         self._seen: set[str] = set()
         self._missed: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Task[Topic]] = {}
 
     async def find(self, name: str, *, fresh: bool = False) -> Topic:
         """The topic, created if it is to be. Raises ``Invalid`` where it neither is nor may.
@@ -64,9 +65,25 @@ class Topics:
         One that was there and is gone is left to whoever deleted it for a moment
         (``Unavailable``): they may be about to create it themselves.
         """
+        known = self.known(name)
+        if not fresh and known is not None and name in self._seen:
+            return known
+        # A page that thousands open at once asks for a topic that nobody has created yet.
+        task = self._asking.get(name)
+        if task is None:
+            task = self._asking[name] = asyncio.create_task(self._ask(name))
+            task.add_done_callback(lambda done: self._asked(name, done))
+        return await asyncio.shield(task)
+
+    def _asked(self, name: str, task: asyncio.Task[Topic]) -> None:
+        self._asking.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # those who wait have it, and maybe nobody does any more
+
+    async def _ask(self, name: str) -> Topic:
         wanted = self._wanted.get(name, Wanted())
         try:
-            await self._cluster.topic(name, self._cluster.deadline(), fresh=fresh)
+            await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
         except Invalid as error:
             if error.code != _UNKNOWN_TOPIC or wanted.partitions is None:
                 raise

@@ -26,10 +26,12 @@ class LatestChannel:
         if offset > self.offset:
             self._set(partition, offset, time, value)
 
-    def take(self, partition: int, offset: int, time: int, value: bytes | None) -> None:
-        """A record that is news."""
+    def take(
+        self, partition: int, offset: int, time: int, value: bytes | None, records: int = 1
+    ) -> None:
+        """A record that is news, the last of so many."""
         if offset > self.offset:
-            self._news += 1
+            self._news += records
             self._set(partition, offset, time, value)
 
     def _set(self, partition: int, offset: int, time: int, value: bytes | None) -> None:
