@@ -14,10 +14,12 @@ from mainstem.live.access import (
     Identity,
     LimitReached,
     RequestFacts,
+    Revocations,
     Right,
     Source,
     parse_cookies,
 )
+from mainstem.testing.clock import VirtualClock
 
 OPEN = {"namespaces": {"comments": {"anonymous": ["subscribe"], "user": ["subscribe", "publish"]}}}
 CLOSED = {"namespaces": {"comments": {"user": ["subscribe"]}}}
@@ -265,3 +267,29 @@ def test_facts_keep_every_value_of_a_query() -> None:
     facts = RequestFacts.parse("get", "/live?channel=a:1&channel=b:2&from=", [], "192.0.2.1")
     assert facts.query == {"channel": ["a:1", "b:2"], "from": [""]}
     assert (facts.method, facts.path) == ("GET", "/live")
+
+
+def test_what_is_revoked_is_handed_to_those_who_start_later() -> None:
+    clock = VirtualClock(NOW * 1000)
+    first = Revocations(clock)
+    first.add(token_id="t-1", user=None)
+    first.add(token_id=None, user="ann")
+    clock.advance(100)
+    access, _ = make(clock, **OPEN)
+    for user, token_id, at in first.entries():
+        access.revoke(user=user, token_id=token_id, at=at)
+    for text in (token(sub="bob", jti="t-1", exp=NOW + 200), token(iat=NOW, exp=NOW + 200)):
+        with pytest.raises(AccessDenied, match="revoked"):
+            sign_in(access, bearer(text))
+    assert sign_in(access, bearer(token(iat=NOW + 50, exp=NOW + 200))).user == "ann"
+
+
+def test_revocations_are_forgotten_after_a_day_or_when_too_many() -> None:
+    clock = VirtualClock(NOW * 1000)
+    revocations = Revocations(clock, remembered=100)
+    for number in range(1000):
+        revocations.add(token_id=str(number), user=None)
+    assert len(revocations) == 100
+    clock.advance(86_400)
+    revocations.add(token_id="last", user=None)
+    assert [each.token_id for each in revocations.entries()] == ["last"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
+import signal
 import struct
 import time
 from collections.abc import Iterator
@@ -151,6 +153,23 @@ def test_a_kicked_user_is_out_and_stays_out(site: Gateway) -> None:
         assert operators.answer().status == 200
         raw.rest()
     assert site.ask("GET", "/live?channel=user:mallory", **header).status == 401
+
+
+def test_a_kicked_user_stays_out_of_a_worker_that_starts_anew(site: Gateway) -> None:
+    text = token(sub="trudy", iat=int(time.time()))
+    with Raw(site.http) as operators:
+        operators.send(request("POST", "/kick", b'{"user": "trudy"}'))
+        assert operators.answer().status == 200
+    (worker,) = site.workers()
+    os.kill(worker, signal.SIGKILL)
+    status = None
+    deadline = time.monotonic() + 20
+    while status is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError, EOFError):  # until the next worker listens
+            answer = site.ask("GET", "/live?channel=user:trudy", authorization=f"Bearer {text}")
+            status = answer.status
+    assert status == 401
+    assert site.workers() != [worker]
 
 
 @pytest.mark.parametrize("target", ["/live?channel=comments:1", "/live/stats", "/live/ws"])

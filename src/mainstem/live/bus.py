@@ -125,7 +125,7 @@ class Configure(Message, frozen=True):
     type, bytes) to be served as they are; ``cursor_key`` is shared by all workers and nodes.
     ``port`` must be fixed (the supervisor holds a bound ``SO_REUSEPORT`` socket for port 0).
     ``linger_s``: how long a ring and its channels stay after their last viewer. ``node`` is the
-    gateway's name, for tickets.
+    gateway's name, for tickets. ``revoked``: (user, token id, Unix seconds) of earlier kicks.
     """
 
     worker: int
@@ -145,6 +145,7 @@ class Configure(Message, frozen=True):
     retry_ms: tuple[int, int] = (2_000, 10_000)
     linger_s: float = 30.0
     node: str = ""
+    revoked: list[tuple[str | None, str | None, float]] = []
 
 
 class Opened(Message, frozen=True):

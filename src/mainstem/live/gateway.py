@@ -87,6 +87,8 @@ class Gateway:
             node=config.node,
             spend=self.desk.use_ticket,
         )
+        for user, token_id, at in config.revoked:
+            self.access.revoke(user=user, token_id=token_id, at=at)
         self.sessions: Sessions[int] = Sessions(self.clock, warning=settings.warning)
         self.counting = WorkerViewers(counting)
         self.handlers: dict[int, Handler] = {}

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstem.client import ClientConfig, Cluster, Sasl, parse_addresses
+from mainstem.clock import SystemClock
 from mainstem.errors import Invalid, MainstemError, Unavailable
 from mainstem.live import bus, listening
 from mainstem.live import settings as configuration
@@ -62,6 +63,9 @@ class LiveRole:
             )
         self._access = access_settings(settings, self.namespaces, loopback=self._loopback)
         self._pages = read_pages(settings.pages)
+        from mainstem.live.access import Revocations
+
+        self._revocations = Revocations(SystemClock())
         self._dispatcher: Dispatcher
         self._workers: Workers
 
@@ -115,21 +119,25 @@ class LiveRole:
         return metrics.render(self._dispatcher, self._workers)
 
     def kick(self, kick: bus.Kick) -> None:
-        """Tell every worker to put somebody out."""
+        """Tell every worker to put somebody out, and those that start later not to let them in."""
+        self._revocations.add(user=kick.user, token_id=kick.token_id)
         self._workers.tell_all(kick)
 
     # --- inside ------------------------------------------------------------------------------
 
     async def _reach_cluster(self) -> None:
         """A gateway may be started before its cluster: half a minute is given."""
-        deadline = time.monotonic() + 30.0
+        deadline, told = time.monotonic() + 30.0, False
         while True:
             try:
                 await self._cluster.start()
                 return
-            except Unavailable:
+            except Unavailable as error:
                 if self._stopping.is_set() or time.monotonic() > deadline:
                     raise
+                if not told:
+                    logger.warning("waiting for the cluster: %s", error)
+                told = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.25):
                     await self._stopping.wait()
@@ -155,6 +163,8 @@ class LiveRole:
                 await serving
 
     def _configure(self, number: int, key: bytes) -> bus.Configure:
+        from mainstem.live.audience import viewer_settings
+
         host, port = self._holder.getsockname()[:2]
         settings = self.settings
         return bus.Configure(
@@ -163,6 +173,7 @@ class LiveRole:
             port=port,
             cursor_key=key,
             access=self._access,
+            viewers=msgspec.json.encode(viewer_settings(settings.viewers)),
             pages=self._pages,
             window_ms=settings.window_ms,
             heartbeat_s=settings.heartbeat_seconds,
@@ -171,6 +182,7 @@ class LiveRole:
             max_body_bytes=settings.max_publish_bytes,
             linger_s=settings.linger_seconds,
             node=self._dispatcher.name,
+            revoked=list(self._revocations.entries()),
         )
 
 

@@ -19,6 +19,7 @@ from mainstem.live.access.identity import (
     parse_cookies,
 )
 from mainstem.live.access.limits import Admission
+from mainstem.live.access.revocation import Revocations, Revoked
 from mainstem.live.access.sessions import Due, Sessions, Step
 from mainstem.live.access.settings import (
     AccessSettings,
@@ -44,6 +45,8 @@ __all__ = [
     "NamespaceAccess",
     "Refusal",
     "RequestFacts",
+    "Revocations",
+    "Revoked",
     "Right",
     "Sessions",
     "Source",

@@ -149,14 +149,20 @@ class Access:
         """How long a ticket lives."""
         return self._settings.tickets.seconds
 
-    def revoke(self, *, token_id: str | None = None, user: str | None = None) -> None:
-        """Believe a token, or all tokens a user has by now, no longer.
+    def revoke(
+        self,
+        *,
+        token_id: str | None = None,
+        user: str | None = None,
+        at: float | None = None,
+    ) -> None:
+        """Believe a token, or all tokens a user has by now (or had ``at``), no longer.
 
         Open connections are the caller's to end: ``Sessions.matching`` knows them.
         """
         if token_id is None and user is None:
             raise Invalid("revoke what? Name a token_id or a user")
-        self._revocations.add(token_id=token_id, user=user)
+        self._revocations.add(token_id=token_id, user=user, at=at)
 
     async def close(self) -> None:
         """Let a fetch of keys end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 from mainstem.clock import Clock
 from mainstem.live.access.errors import unauthenticated
@@ -10,6 +11,14 @@ from mainstem.live.access.identity import Identity
 
 REMEMBERED_SECONDS = 86_400.0
 MOST_REMEMBERED = 100_000
+
+
+class Revoked(NamedTuple):
+    """A user or a token id, and since when (Unix seconds)."""
+
+    user: str | None
+    token_id: str | None
+    at: float
 
 
 class Revocations:
@@ -35,14 +44,24 @@ class Revocations:
     def __len__(self) -> int:
         return len(self._tokens) + len(self._users)
 
-    def add(self, *, token_id: str | None, user: str | None) -> None:
-        """Revoke a token by its ``jti``, or a user with all tokens there are."""
+    def add(self, *, token_id: str | None, user: str | None, at: float | None = None) -> None:
+        """Revoke a token by its ``jti``, or a user with all tokens there are.
+
+        ``at``: Unix seconds, for what was revoked before (:meth:`entries` of another).
+        """
         now = self._clock.now_ms() / 1000
         for table, name in ((self._tokens, token_id), (self._users, user)):
             self._forget(table, now)
             if name is not None:
-                table[name] = now
+                table[name] = max(now if at is None else at, table.get(name, 0.0))
                 table.move_to_end(name)
+
+    def entries(self) -> list[Revoked]:
+        """All that is revoked, for a worker that starts later."""
+        return [
+            *(Revoked(None, token_id, at) for token_id, at in self._tokens.items()),
+            *(Revoked(user, None, at) for user, at in self._users.items()),
+        ]
 
     def check(self, identity: Identity) -> None:
         """Raise ``AccessDenied`` (401) for an identity that was revoked."""
