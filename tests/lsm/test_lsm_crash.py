@@ -154,6 +154,25 @@ def test_a_log_that_lost_its_middle_is_refused() -> None:
         open_small(filesystem)
 
 
+@pytest.mark.parametrize("sync", ["batch", "group"])
+def test_a_bad_record_that_later_ones_say_was_on_disk_is_refused(sync: str) -> None:
+    script, filesystem = Script(seed=13, steps=6), CrashFileSystem()
+    store = open_small(filesystem, sync=sync, memtable_bytes=1 << 20)
+    for step in script.made:
+        commit(store, step)
+    filesystem.restart()
+    name = [name for name in filesystem.listdir("store") if name.endswith(".log")][-1]
+    file = filesystem.open(f"store/{name}")
+    whole = file.pread(0, file.size())
+    for at in (64 + 70, len(whole) // 2):
+        file.pwrite(bytes((whole[at] ^ 1,)), at)
+        with pytest.raises(Corrupt, match="commits that were promised are lost"):
+            open_small(filesystem)
+        assert any(each.severity == "error" for each in check("store", filesystem=filesystem))
+        file.pwrite(whole[at : at + 1], at)
+    assert contents(open_small(filesystem)) == script.made[-1].after
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_what_a_killed_process_left_unsynced_is_synced_before_more_is_promised(seed: int) -> None:
     script = Script(seed=12, steps=20)
