@@ -165,6 +165,8 @@ def test_records_deleted_meanwhile_mean_expired(broker: RunningBroker) -> None:
                 {stream: 50},
                 {stream: 100},
             )
+            edge = await port.replay(["chat:a"], {stream: 100}, cursor={stream: 100})
+            assert isinstance(edge, tuple)
             good = await port.replay(["chat:a"], {stream: 100}, cursor={stream: 50})
             assert isinstance(good, tuple)
             assert [offset for _, offset, _ in good[0]] == list(range(51, 100, 3))
@@ -259,5 +261,28 @@ def test_memory_of_the_past_is_bounded(broker: RunningBroker) -> None:
             assert isinstance(found, tuple)
             assert len(found[0]) == 20_000
             assert dispatcher.history.held <= 100_000
+
+    asyncio.run(scenario())
+
+
+def test_what_expires_while_others_resume_is_told_soon(broker: RunningBroker) -> None:
+    fill(broker, "draining")
+
+    def drop() -> None:
+        with ms.connect(broker.address) as stem:
+            stem.delete_records("draining", {0: 60})
+
+    async def scenario() -> None:
+        async with desk(broker.address, spaces("draining"), cache_bytes=0) as dispatcher:
+            port = DeskPort(dispatcher, 1)
+            opened = await port.watch("chat:a")
+            stream = opened.stream
+            assert stream is not None
+            fine = await port.replay(["chat:a"], {stream: 100}, cursor={stream: 30})
+            assert isinstance(fine, tuple)
+            await asyncio.to_thread(drop)  # the log's beginning is known from a moment ago
+            gone = await port.replay(["chat:a"], {stream: 100}, cursor={stream: 30})
+            assert isinstance(gone, bus.ReplayReset)
+            assert gone.reason == "expired"
 
     asyncio.run(scenario())

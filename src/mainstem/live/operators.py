@@ -47,6 +47,9 @@ def application(role: LiveRole) -> Starlette:
         return Response(role.metrics(), media_type=metrics.CONTENT_TYPE_LATEST)
 
     async def kick(request: Request) -> Response:
+        # What a page of another origin can send without being asked is not of this type.
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return JSONResponse({"error": "send Content-Type: application/json"}, 415)
         try:
             wanted = msgspec.json.decode(await request.body(), type=KickRequest)
         except msgspec.DecodeError as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mainstem.live.topics import Topics
 
 EARLIEST = -2
+_FIRST_KNOWN_S = 2.0
 _OUT_OF_RANGE = 1
 _SLICE_ITEMS = 512
 _SLICE_BYTES = 256 << 10
@@ -66,6 +67,7 @@ class Replayer:
         self._cluster = cluster
         self._topics = topics
         self._history = history
+        self._firsts: dict[Stream, tuple[float, asyncio.Task[int]]] = {}
         self.replays = 0
         self.resets = 0
 
@@ -92,14 +94,35 @@ class Replayer:
                 say(Failed(wanted.request, type(error).__name__, str(error), error.code))
 
     async def _check(self, plan: _Plan, until: Mapping[Stream, int]) -> None:
-        """Raise ``Gone`` where the log does not reach to a start, on either side."""
-        for topic, mine in _by_topic(plan.starts).items():
-            first, last = await bounds(self._cluster, topic, list(mine))
-            for partition, stream in mine.items():
-                if plan.starts[stream] > last[partition]:
+        """Raise ``Gone`` where the log does not reach to a start, on either side.
+
+        A storm of viewers asks once: where a log begins may be known from a moment ago, for it
+        only moves on, and who then reads what is gone is told. Where it ends is asked anew.
+        """
+        for stream, start in plan.starts.items():
+            if start < until[stream] and start < await self._first(stream):
+                raise Gone("expired")
+            if start > until[stream]:  # this gateway's reader has not come so far, or never will
+                _, last = await bounds(self._cluster, stream[0], [stream[2]])
+                if start > last[stream[2]]:
                     raise Gone("truncated")
-                if plan.starts[stream] < min(first[partition], until[stream]):
-                    raise Gone("expired")
+
+    async def _first(self, stream: Stream) -> int:
+        now = asyncio.get_running_loop().time()
+        asked, answer = self._firsts.get(stream, (0.0, None))
+        if answer is None or now - asked > _FIRST_KNOWN_S:
+            answer = asyncio.create_task(self._ask_first(stream))
+            self._firsts[stream] = now, answer
+        try:
+            return await asyncio.shield(answer)
+        except MainstemError:
+            self._firsts.pop(stream, None)
+            raise
+
+    async def _ask_first(self, stream: Stream) -> int:
+        topic, _, partition = stream
+        found = await list_offsets(self._cluster, topic, {partition: EARLIEST})
+        return found[partition].offset
 
     async def _reset(self, request: int, reason: str, until: Mapping[Stream, int]) -> ReplayReset:
         self.resets += 1
