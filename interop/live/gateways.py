@@ -113,7 +113,7 @@ class Gateway:
         namespace, _, key = channel.partition(":")
         with ms.connect(self.node.address) as stem:
             rows = {"_key": [key.encode()] * len(values), "value": [encode(v) for v in values]}
-            stem.topic(f"live.{namespace}").append(pa.table(rows))
+            stem.topic(f"live.{namespace}", partitions=4, create=True).append(pa.table(rows))
 
 
 def encode(value: Any) -> bytes:

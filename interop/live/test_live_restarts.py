@@ -90,7 +90,7 @@ def test_an_own_topic_made_anew_is_a_reset(
     started.wait(1, "message")
     gateway.kill()
     with ms.connect(gateway.node.address) as stem:
-        stem.admin.delete_topics(["live.comments"])
+        stem.delete_topic("live.comments")
     gateway.start()
     gateway.post(channel, "new")
     (reset,) = started.wait(1, "reset", seconds=60)

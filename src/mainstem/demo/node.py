@@ -1,4 +1,4 @@
-"""A real ``mainstem serve`` and ``mainstem live`` in a temporary directory, while the demo runs."""
+"""A real ``mainstem serve`` in a temporary directory, for as long as the demo runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -19,19 +18,21 @@ from mainstem.errors import Unavailable
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 30.0
 
-#: Who may do what on the page, and which kinds of channels it has.
-_GATEWAY = """\
+#: The node's configuration: what the page is, which channels it has, who may do what there.
+_CONFIGURATION = """\
+[live]
 pages = {pages}
+workers = 1
 drain_seconds = 0.5
 
-[namespaces]
+[live.namespaces]
 comments = {{ kind = "events" }}
 likes = {{ kind = "counter" }}
 score = {{ kind = "latest" }}
 board = {{ kind = "latest" }}
 delay = {{ kind = "counter" }}
 
-[access.namespaces]
+[live.access.namespaces]
 comments = {{ anonymous = ["subscribe", "history", "publish"] }}
 likes = {{ anonymous = ["subscribe", "history", "publish"] }}
 score = {{ anonymous = ["subscribe", "history"] }}
@@ -44,8 +45,8 @@ viewers = {{ anonymous = ["subscribe", "history", "presence"] }}
 class DemoNode:
     """A context manager: a node on free ports while the block runs, and no trace of it after.
 
-    ``kafka`` and ``http`` are ``HOST:PORT``, ``start_seconds`` is from spawn to the ready line.
-    ``live`` is the gateway's ``HOST:PORT`` once ``start_live`` was called.
+    ``kafka``, ``http`` and ``live`` are ``HOST:PORT``, ``start_seconds`` is from spawn to the
+    ready line.
     """
 
     kafka: str
@@ -54,33 +55,51 @@ class DemoNode:
     start_seconds: float
 
     def __enter__(self) -> DemoNode:
-        with ExitStack() as resources:
-            scratch = resources.enter_context(tempfile.TemporaryDirectory(prefix="mainstem-demo-"))
-            self._directory = Path(scratch)
-            self.data = self._directory / "data"
-            started = time.perf_counter()
-            ready = self._start(
-                resources,
-                *("serve", "--data", str(self.data)),
-                *("--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"),
-            )
-            self.start_seconds = time.perf_counter() - started
-            self.kafka, self.http = ready["kafka"], ready["http"]
-            self._resources = resources.pop_all()
+        self._scratch = tempfile.TemporaryDirectory(prefix="mainstem-demo-")
+        self.data = Path(self._scratch.name, "data")
+        self._log = Path(self._scratch.name, "node.log")
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
         return self
 
-    def start_live(self) -> str:
-        """Starts the gateway of the page; returns the page's address. Raises ``Unavailable``."""
-        config = self._directory / "live.toml"
-        pages = str(files("mainstem.demo").joinpath("live_page"))
-        config.write_text(_GATEWAY.format(pages=json.dumps(pages)), "utf-8")
-        ready = self._start(
-            self._resources,
-            *("live", "--brokers", self.kafka, "--listen", "127.0.0.1:0"),
-            *("--config", str(config), "--workers", "1"),
-        )
-        self.live = ready["live"]
+    @property
+    def page(self) -> str:
+        """Where a browser finds the live page."""
         return f"http://{self.live}/"
+
+    def _start(self) -> None:
+        pages = str(files("mainstem.demo").joinpath("live_page"))
+        config = Path(self._scratch.name, "node.toml")
+        config.write_text(_CONFIGURATION.format(pages=json.dumps(pages)), "utf-8")
+        libc = ctypes.CDLL(None)
+        started = time.perf_counter()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "mainstem", "serve", "--data", str(self.data)),
+                    *("--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"),
+                    *("--live", "127.0.0.1:0", "--config", str(config)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                process_group=0,  # Ctrl-C is for the demo, which then stops the node
+                # No thread runs yet. A demo that is killed must not leave its node behind.
+                preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self.start_seconds = time.perf_counter() - started
+        words = dict(word.partition("=")[::2] for word in line.split()[1:])
+        if not line.startswith("ready "):
+            self._process.wait()
+            said = self._log.read_text("utf-8").strip().splitlines() or ["it said nothing"]
+            raise Unavailable(f"the demo's node did not start: {said[-1]}")
+        self.kafka, self.http, self.live = words["kafka"], words["http"], words["live"]
 
     def __exit__(
         self,
@@ -88,7 +107,7 @@ class DemoNode:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._resources.close()
+        self._stop()
 
     def bytes_on_disk(self) -> int:
         """All segments of the flights, with their indexes."""
@@ -99,37 +118,14 @@ class DemoNode:
             if file.is_file()
         )
 
-    def _start(self, resources: ExitStack, role: str, *arguments: str) -> dict[str, str]:
-        """Spawns ``mainstem ROLE``; returns the words of its ready line by name."""
-        libc = ctypes.CDLL(None)
-        said = self._directory / f"{role}.log"
-        with said.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "mainstem", role, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                process_group=0,  # Ctrl-C is for the demo, which then stops the node
-                # No thread runs yet. A demo that is killed must not leave its node behind.
-                preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509
-            )
-        resources.callback(_stop, process)
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.startswith("ready "):
-            process.wait()
-            lines = said.read_text("utf-8").strip().splitlines() or ["it said nothing"]
-            raise Unavailable(f"the demo's `mainstem {role}` did not start: {lines[-1]}")
-        return {name: value for name, _, value in (word.partition("=") for word in line.split())}
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
+    def _stop(self) -> None:
+        process = getattr(self, "_process", None)
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+        self._scratch.cleanup()

@@ -41,9 +41,8 @@ def run_demo(*, speed: str = "max", keep: bool = False, as_json: bool = False) -
     try:
         source = flights.find()
         with DemoNode() as node:
-            page = node.start_live()
             (progress if as_json else console).print(
-                f"Open [bold blue link={page}]{page}[/]: departures, delays, comments, live.\n"
+                f"Open [bold blue]{node.page}[/]: departures, delays, comments, live.\n"
                 f"[dim]The log is at {node.kafka}, ready after {node.start_seconds:.2f} s: "
                 "any Kafka client may join.[/dim]",
                 highlight=False,

@@ -202,7 +202,7 @@ def connect_hints(console: Console, node: DemoNode) -> None:
     """How to look at what is running, with commands to copy."""
     console.print()
     console.print(
-        f"[bold]It stays up.[/bold] The page is at [bold blue]http://{node.live}/[/], "
+        f"[bold]It stays up.[/bold] The page is at [bold blue]{node.page}[/], "
         "and any Kafka\nclient can use the node:",
         highlight=False,
     )

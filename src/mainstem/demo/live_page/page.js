@@ -114,8 +114,8 @@ const seat = (localStorage.seat ??=
 byId("seat").textContent = seat;
 
 function showComment({ data, time }) {
-  const list = byId("comments");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const [list, log] = [byId("comments"), byId("log")];
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   const item = document.createElement("li");
   const head = document.createElement("small");
   const who = document.createElement("b");
@@ -125,7 +125,7 @@ function showComment({ data, time }) {
   item.append(head, String(data?.text ?? data));
   list.append(item);
   while (list.children.length > KEPT) list.firstChild.remove();
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
 comments.forEach(showComment);
