@@ -126,7 +126,8 @@ def test_where_to_begin_and_end(
     cli: Cli, topic: str, arguments: tuple[str, ...], expected: str
 ) -> None:
     rows = "".join(f'{{"n":{n},"t":"1970-01-01T00:00:0{n}Z"}}\n' for n in range(10))
-    cli("produce", topic, "--format", "json", "--timestamp", "t", stdin=rows.encode())
+    made = cli("produce", topic, "--format", "json", "--timestamp", "t", stdin=rows.encode())
+    assert made.code == 0, made.err  # or what follows would wait for ever
     found = records(cli, topic, *arguments)
     assert "".join(str(each["value"]["n"]) for each in found) == expected
 

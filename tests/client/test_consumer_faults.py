@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -10,13 +11,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mainstem as ms
-from mainstem.testing import RunningBroker, running_broker
+from mainstem.testing import FaultProxy, RunningBroker, running_broker
 
 SECONDS = 60.0
 
@@ -90,7 +92,7 @@ def test_a_consumer_goes_on_when_the_broker_comes_back(tmp_path: Path) -> None:
 class Worker(threading.Thread):
     """Consumes and commits, and now and then stops, fails, dawdles or starts anew."""
 
-    def __init__(self, address: str, name: str, seed: int, assignor: str) -> None:
+    def __init__(self, address: str, name: str, seed: str, assignor: str) -> None:
         super().__init__()
         self.handed: Counter[int] = Counter()
         self.committed: list[dict[tuple[str, int], int]] = []
@@ -102,9 +104,10 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            with ms.connect(self._address) as stem:
-                while not self.over.is_set():
-                    self._session(stem)
+            while not self.over.is_set():
+                with suppress(ms.Unavailable), ms.connect(self._address) as stem:
+                    while not self.over.is_set():
+                        self._session(stem)
         except BaseException as error:
             self.failure = error
 
@@ -113,6 +116,7 @@ class Worker(threading.Thread):
             "assignor": self._assignor,
             "heartbeat_interval": 0.05,
             "max_poll_interval": 0.7,
+            "session_timeout": 6.0,  # a farewell may be lost
             "batch_rows": self._source.choice([1, 20, 500]),
             "auto_commit": self._source.choice([None, 0.05]),
         }
@@ -138,24 +142,21 @@ class Worker(threading.Thread):
             consumer.commit(wait=self._source.random() < 0.7)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("assignor", ["range", "sticky", "cooperative-sticky"])
-def test_nothing_is_lost_whatever_members_do(
-    mainstem_session_broker: RunningBroker, assignor: str
-) -> None:
-    """Each value is handed out at least once, and the commits end exactly at the end."""
-    seed = random.randrange(2**32)
-    name = f"churn-{assignor}-{seed}"
-    with ms.connect(mainstem_session_broker.address) as stem:
+def churn(address: str, assignor: str, what: str, enough: Callable[[], object]) -> None:
+    """Members that come and go share what is written, until it is enough.
+
+    Each value is handed out at least once, and the commits end exactly at the end.
+    """
+    name = "churn-" + re.sub("[^a-z0-9]+", "-", what)
+    with ms.connect(address) as stem:
         topic = stem.create_topic(name, 6)
-        workers = [
-            Worker(mainstem_session_broker.address, name, seed + n, assignor) for n in range(4)
-        ]
+        workers = [Worker(address, name, f"{what} {n}", assignor) for n in range(4)]
         for worker in workers:
             worker.start()
         total = 0
-        until_time = time.monotonic() + 8.0
-        while time.monotonic() < until_time and all(worker.is_alive() for worker in workers):
+        until_time = time.monotonic() + SECONDS
+        while not enough() and all(worker.is_alive() for worker in workers):
+            assert time.monotonic() < until_time, f"{what} takes too long"
             rows = [{"value": f"{total + n}", "_partition": n % 6} for n in range(60)]
             total += topic.append(rows).rows
             workers[0].over.wait(0.02)
@@ -164,13 +165,50 @@ def test_nothing_is_lost_whatever_members_do(
         for worker in workers:
             worker.join()
             if worker.failure is not None:
-                raise AssertionError(f"seed {seed}") from worker.failure
+                raise AssertionError(what) from worker.failure
         seen: Counter[int] = sum((worker.handed for worker in workers), Counter())
         with stem.consumer(name, name, assignor=assignor, heartbeat_interval=0.05) as last:
-            until(lambda: _rest(last, seen), f"the rest, seed {seed}")
-        assert set(seen) == set(range(total)), f"seed {seed}"
+            until(lambda: _rest(last, seen), f"the rest, {what}")
+        assert set(seen) == set(range(total)), what
         _, ends = topic.offsets()
-        assert stem.committed(name) == {(name, n): end for n, end in ends.items()}, f"seed {seed}"
+        assert stem.committed(name) == {(name, n): end for n, end in ends.items()}, what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("assignor", ["range", "sticky", "cooperative-sticky"])
+def test_nothing_is_lost_whatever_members_do(
+    mainstem_session_broker: RunningBroker, assignor: str
+) -> None:
+    address, end = mainstem_session_broker.address, time.monotonic() + 8.0
+    what = f"{assignor} seed {random.randrange(2**32)}"
+    churn(address, assignor, what, lambda: time.monotonic() > end)
+
+
+def behind_a_broken_line(seed: int, assignor: str, faults: int, data: Path) -> None:
+    with (
+        FaultProxy(seed=seed, every=2_000) as proxy,
+        running_broker(data, advertised_host=proxy.host, advertised_port=proxy.port) as broker,
+    ):
+        proxy.target, proxy.calm = broker.address, True
+
+        def enough() -> bool:
+            proxy.calm = proxy.total >= faults
+            return proxy.calm
+
+        churn(proxy.address, assignor, f"{assignor} behind a line with seed {seed}", enough)
+
+
+def test_a_group_behind_a_broken_line_loses_nothing(tmp_path: Path) -> None:
+    behind_a_broken_line(1, "cooperative-sticky", 30, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2])
+@pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
+def test_groups_behind_many_broken_lines_lose_nothing(
+    seed: int, assignor: str, tmp_path: Path
+) -> None:
+    behind_a_broken_line(seed, assignor, 250, tmp_path)
 
 
 def _rest(consumer: ms.Consumer, seen: Counter[int]) -> bool:
