@@ -267,3 +267,18 @@ async def test_ten_thousand_bad_requests_leave_nothing_behind():
                 writer.close()
         await until(lambda: here.gateway.sender.connections == 0)
         assert here.gateway.handlers == {}
+
+
+@asynchronous
+async def test_who_sends_request_after_request_without_waiting_waits_in_the_kernel():
+    async with site() as here:
+        _, writer = await asyncio.open_connection("127.0.0.1", here.worker.port)
+        silent = POST.replace(b"comments:42", b"comments:silent")
+        writer.write(silent)
+        await until(lambda: here.dispatcher.heard(bus.Publish))
+        for _ in range(300):
+            writer.write(silent * 10)
+            await asyncio.sleep(0)
+        [handler] = here.gateway.handlers.values()
+        assert len(handler._waiting) == 0
+        writer.close()

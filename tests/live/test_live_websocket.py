@@ -297,3 +297,26 @@ async def test_a_heartbeat_carries_the_cursor():
         while list(places(message["id"]).values()) != [9]:
             message = await ws.hear()
         assert message["event"] == "cursor"
+
+
+@asynchronous
+async def test_who_is_behind_and_subscribes_to_more_goes_on_where_it_was():
+    log = Log(partitions=2)
+    async with site(log, ring_bytes=1 << 20) as here, client(here) as ws:
+        await ws.say(subscribe=["comments:0"], ref=1)
+        await ws.answer(1)
+        ws.socket.transport.pause_reading()
+        told = 0
+        while here.gateway.sender.blocks == 0:
+            for _ in range(20):
+                here.dispatcher.append("comments:0", "x" * 1000)
+                told += 1
+            await asyncio.sleep(0.005)
+        await ws.say(subscribe=["comments:1"], ref=2)
+        await until(
+            lambda: ("comments:0", "comments:1") in {n for n, _ in here.gateway.fanout.sets}
+        )
+        await asyncio.sleep(0.05)
+        here.dispatcher.append("comments:0", "last")
+        ws.socket.transport.resume_reading()
+        assert [each["offset"] for each in await ws.events(told + 1)] == list(range(told + 1))

@@ -496,3 +496,17 @@ def _expected(log, wanted, start):
 
 def _complete(log, wanted, cursor):
     return not list(_expected(log, wanted, places(cursor)))
+
+
+@asynchronous
+async def test_a_replay_that_says_more_than_was_asked_costs_no_double():
+    async with site() as here:
+        for number in range(10):
+            here.dispatcher.append("comments:42", number)
+        async with viewer(here, "channel=comments:42&from=earliest") as stream:
+            cursor = (await stream.events(6))[-1].id
+        async with site(here.dispatcher.log) as other:
+            other.dispatcher.generous = 3
+            async with viewer(other, "channel=comments:42", last_id=cursor) as stream:
+                await stream.event()
+                assert [event.offset for event in await stream.events(5)] == [5, 6, 7, 8, 9]

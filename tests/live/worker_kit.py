@@ -53,6 +53,7 @@ class MemoryDispatcher:
         self.replays: list[bus.Replay] = []
         self.hold_replays: asyncio.Event | None = None
         self.slice_items = 3
+        self.generous = 0
         self.told: dict[bus.Stream, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -94,6 +95,8 @@ class MemoryDispatcher:
         if message.channel == "comments:broken":
             failed = bus.Failed(message.request, "Unavailable", "no log today", 5)
             self.pipe.send(failed)
+            return
+        if message.channel == "comments:silent":
             return
         offset = self.append(message.channel, json.loads(message.body))
         stream = self.log.stream(message.channel)
@@ -146,7 +149,7 @@ class MemoryDispatcher:
         spent = 0
         for stream, start in starts.items():
             items = []
-            for offset in range(start, until[stream]):
+            for offset in range(max(0, start - self.generous), until[stream]):
                 record = self.log.records(stream)[offset]
                 vector[stream] = offset + 1
                 if record is not None and record[0] in wanted.channels:
