@@ -32,21 +32,27 @@ def reopened(port: DeskPort, channel: str) -> bus.Opened | None:
     return found[-1] if found else None
 
 
-def test_a_topic_created_anew_is_a_reset_by_epoch(broker: RunningBroker) -> None:
+@pytest.mark.parametrize("unseen", [False, True])
+def test_a_topic_created_anew_is_a_reset_by_epoch(broker: RunningBroker, unseen: bool) -> None:
+    topic = f"anew-{unseen}"
+
     def renew() -> None:
         with ms.connect(broker.address) as stem:
-            stem.delete_topic("anew")
-            stem.create_topic("anew", partitions=1)
-        write(broker.address, "anew", [("1", b'"second life"')] * 9)
+            stem.delete_topic(topic)
+            stem.create_topic(topic, partitions=1)
+        write(broker.address, topic, [("1", b'"second life"')] * 9)
 
     async def scenario() -> None:
-        async with desk(broker.address, one("anew")) as dispatcher:
+        async with desk(broker.address, one(topic)) as dispatcher:
             port = DeskPort(dispatcher, 1)
             first = await port.watch("chat:1")
             for _ in range(3):
                 await port.publish("chat:1", 1)
             await port.until(lambda: len(port.events("chat:1")) == 3)
-            await asyncio.to_thread(renew)
+            if unseen:  # the gateway does nothing meanwhile, and then meets the new topic
+                renew()
+            else:
+                await asyncio.to_thread(renew)
             again: bus.Opened = await port.until(lambda: reopened(port, "chat:1"))
             assert again.reason == "epoch"
             assert first.stream is not None
@@ -95,11 +101,15 @@ def test_a_log_cut_before_the_reader_is_a_reset(broker: RunningBroker) -> None:
             port = DeskPort(dispatcher, 1)
             opened = await port.watch("chat:1")
             assert opened.stream is not None
+            await port.publish("chat:1", "before")
+            await port.until(lambda: port.events("chat:1"))
+            assert dispatcher.history.held > 0
             dispatcher.table.reader.assign(("cut", 0), 1_000, opened.stream[1])  # where no log is
             again = await port.until(lambda: reopened(port, "chat:1"))
             assert again.reason == "truncated"
+            assert dispatcher.history.held == 0  # what was cut must not be told any more
             await port.publish("chat:1", "on")
-            await port.until(lambda: port.events("chat:1"))
+            await port.until(lambda: port.events("chat:1")[-1][1] == "on")
 
     asyncio.run(scenario())
 
@@ -118,7 +128,9 @@ def test_records_expired_before_they_were_read_are_a_reset(broker: RunningBroker
                     stem.delete_records("late", {0: 4})
 
             await asyncio.to_thread(drop)
-            dispatcher.table.reader.assign(("late", 0), 2, opened.stream[1])  # as if it had been slow
+            dispatcher.table.reader.assign(
+                ("late", 0), 2, opened.stream[1]
+            )  # as if it had been slow
             again = await port.until(lambda: reopened(port, "chat:1"))
             assert again.reason == "expired"
             assert again.next_offset == 5

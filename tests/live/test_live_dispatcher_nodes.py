@@ -139,6 +139,19 @@ def test_a_checkpoint_of_a_node_that_is_ahead_is_taken_back_to_here(broker: Runn
     asyncio.run(scenario())
 
 
+def test_a_checkpoint_behind_a_log_that_was_cut_is_not_believed(broker: RunningBroker) -> None:
+    async def scenario() -> None:
+        async with desk(broker.address, likes("cut-likes")) as dispatcher:
+            port = DeskPort(dispatcher, 1)
+            await port.publish("likes:1", {"n": 5})
+            stream = (await dispatcher.topics.find("cut-likes")).stream_of(b"1")
+            entry = stream, b"1", counters.Checkpoint(999, 1_000)
+            await dispatcher.checkpoints.write([entry])
+            assert total(await port.watch("likes:1")) == 5
+
+    asyncio.run(scenario())
+
+
 def test_the_same_key_is_written_once(broker: RunningBroker) -> None:
     async def scenario() -> None:
         async with desk(broker.address, chat("once")) as dispatcher:
