@@ -301,3 +301,8 @@ def test_the_library_still_refuses_what_we_rely_on() -> None:
     # Should PyJWT ever take a key for an algorithm it is not for, Key.algorithm is all we have.
     with pytest.raises(jwt.PyJWTError):
         jwt.decode(token(), SECRET, algorithms=["RS256"])
+
+
+def test_a_token_that_calls_itself_a_ticket_is_refused() -> None:
+    access, _ = make(**OPEN)
+    assert refused(access, token(headers={"typ": "mainstem-live-ticket+jwt"})) == "token"

@@ -59,7 +59,7 @@ class ViewersWatching:
 
     def update(self, now: float, count: Count) -> Announcement | None:
         connections = self._connections.see(now, count.connections)
-        users = min(self._users.see(now, count.users), connections)
+        users = self._users.see(now, count.users)
         said = (connections, users, count.error)
         if said == self._said:
             return None
