@@ -102,8 +102,6 @@ MUTANTS: Final = (
     Mutant("a poisoned store takes writes", "lsm/disk.py",
            "if self.failure is not None:\n            raise Unavailable",
            "if self.failure is None and self.closed:\n            raise Unavailable", FAULTS),
-    Mutant("a failed manifest leaves the new layers visible", "lsm/edits.py",
-           "            state.disk = old_disk\n            raise", "            raise", FAULTS),
     Mutant("short writes are not finished", "filesystem.py",
            "view = view[taken:]", "view = view[len(view):]", FAULTS),
     Mutant("no room for zeros ahead fails the commit", "lsm/log.py",

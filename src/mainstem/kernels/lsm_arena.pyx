@@ -30,31 +30,45 @@ cdef enum:
     _FIRST = 1 << 14   # a store that writes little holds little
     _SLAB = 1 << 22
     _HUGE = 1 << 21
-    _KEPT = 24         # slabs on the list: 96 MiB
+    _KEPT = 24         # slabs on the list at most, and 96 MiB
 
-cdef uint8_t* _free[_KEPT]
+cdef struct Free:
+    uint8_t* data
+    Py_ssize_t size
+
+
+cdef Free[_KEPT] _free
 cdef int _count = 0
+cdef Py_ssize_t _bytes = 0
 
 
 cdef class Slab:
     def __dealloc__(self):
-        global _count
+        global _count, _bytes
         if self.data == NULL:
             return
-        if self.size == _SLAB and _count < _KEPT:
-            _free[_count] = self.data
+        if self.size >= _SLAB and _count < _KEPT and _bytes + self.size <= _KEPT * _SLAB:
+            _free[_count].data = self.data
+            _free[_count].size = self.size
             _count += 1
+            _bytes += self.size
         else:
             free(self.data)
 
 
 cdef Slab _slab(Py_ssize_t size):
-    global _count
+    global _count, _bytes
     cdef Slab slab = Slab.__new__(Slab)
-    if size == _SLAB and _count:
-        _count -= 1
-        slab.data = _free[_count]
-    else:
+    cdef int i
+    if size >= _SLAB:
+        for i in range(_count - 1, -1, -1):
+            if _free[i].size == size:
+                slab.data = _free[i].data
+                _bytes -= size
+                _count -= 1
+                _free[i] = _free[_count]
+                break
+    if slab.data == NULL:
         slab.data = <uint8_t*>(huge_pages(size) if size >= _HUGE else malloc(size))
     if slab.data == NULL:
         raise MemoryError(f"no memory for {size} bytes of a memtable")
@@ -80,7 +94,7 @@ cdef class Arena:
         cdef Py_ssize_t room = (size + 63) & ~<Py_ssize_t>63
         piece.size = size
         if room > _SLAB // 4:
-            piece.slab = _slab((room + _HUGE - 1) & ~<Py_ssize_t>(_HUGE - 1))
+            piece.slab = _slab((room + _SLAB - 1) & ~<Py_ssize_t>(_SLAB - 1))
             piece.data = piece.slab.data
             return piece
         if self.slab is None or room > self.slab.size - self.used:
@@ -102,12 +116,13 @@ cdef class Arena:
 
 def kept_bytes():
     """Bytes on the list, waiting for the next memtable."""
-    return _count * <Py_ssize_t>_SLAB
+    return _bytes
 
 
 def trim():
     """Give what is on the list back to the system."""
-    global _count
+    global _count, _bytes
     while _count:
         _count -= 1
-        free(_free[_count])
+        free(_free[_count].data)
+    _bytes = 0
