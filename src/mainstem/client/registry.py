@@ -297,7 +297,8 @@ def _read(status: int, text: bytes, what: str) -> Any:
 def _split(url: str) -> tuple[str, str, int, str]:
     parts = urlsplit(url)
     try:
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        port = parts.port or usual
     except (KeyError, ValueError):
         port = 0
     if not port or not parts.hostname or parts.query or parts.username:
