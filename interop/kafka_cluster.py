@@ -53,10 +53,14 @@ QUICK = {
 
 @dataclass
 class KafkaCluster:
-    """Running nodes; their ids are 1, 2, 3 … . ``address`` has all of them, with commas."""
+    """Running nodes; their ids are 1, 2, 3 … . ``address`` has all of them, with commas.
+
+    Each has a second listener, ``lines[node]``, which announces what was asked for instead.
+    """
 
     address: str
     nodes: dict[int, Kafka]
+    lines: dict[int, str]
 
     def kill(self, node: int) -> None:
         """End a node without warning."""
@@ -87,17 +91,25 @@ class KafkaCluster:
 
 
 def start_kafka_cluster(
-    directory: Path, nodes: int = 3, settings: Mapping[str, str] | None = None
+    directory: Path,
+    nodes: int = 3,
+    settings: Mapping[str, str] | None = None,
+    *,
+    announced: Mapping[int, str] | None = None,
 ) -> KafkaCluster:
     """Format and start a cluster of combined brokers and controllers; wait until all answer.
 
-    Topics of the cluster's own are on all nodes, of others on as many as each says.
+    Topics of the cluster's own are on all nodes, of others on as many as each says. Who comes to
+    a node's second listener is sent to ``announced[node]``: the address of a proxy before it.
     """
     ids = range(1, nodes + 1)
     brokers = {node: f"127.0.0.1:{free_port()}" for node in ids}
     controllers = {node: f"127.0.0.1:{free_port()}" for node in ids}
     voters = ",".join(f"{node}@{address}" for node, address in controllers.items())
     shared = QUICK | {
+        "listener.security.protocol.map": ",".join(
+            f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "LINE", "CONTROLLER")
+        ),
         "controller.quorum.voters": voters,
         "offsets.topic.replication.factor": str(nodes),
         "offsets.topic.num.partitions": str(nodes),
@@ -106,8 +118,16 @@ def start_kafka_cluster(
         "transaction.state.log.num.partitions": str(nodes),
         **(settings or {}),
     }
+    lines = {node: f"127.0.0.1:{free_port()}" for node in ids}
     for node in ids:
-        write_properties(directory / str(node), node, brokers[node], controllers[node], shared)
+        proxy = (announced or lines)[node]
+        own = {
+            "listeners": f"PLAINTEXT://{brokers[node]},LINE://{lines[node]},"
+            f"CONTROLLER://{controllers[node]}",
+            "advertised.listeners": f"PLAINTEXT://{brokers[node]},LINE://{proxy}",
+        }
+        where = directory / str(node), node, brokers[node], controllers[node]
+        write_properties(*where, shared | own)
     first = directory / "1"
     format_directory(first)
     for node in ids[1:]:
@@ -116,7 +136,7 @@ def start_kafka_cluster(
         node: spawn_kafka(directory / str(node), address, flags=SMALL_FLAGS)
         for node, address in brokers.items()
     }
-    cluster = KafkaCluster(",".join(brokers.values()), started)
+    cluster = KafkaCluster(",".join(brokers.values()), started, lines)
     try:
         for node in ids:
             cluster.wait(node)

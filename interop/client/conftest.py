@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,15 +14,31 @@ from interop.client.failover import whole
 from interop.kafka_cluster import KafkaCluster, start_kafka_cluster
 
 import mainstem as ms
+from mainstem.testing import FaultProxy
 
 _numbers = itertools.count()
 _RUN = uuid.uuid4().hex[:8]
 
 
 @pytest.fixture(scope="session")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+def proxies() -> Iterator[dict[int, FaultProxy]]:
+    """A line to each node of ``three``, faithful until a test sets ``calm`` to false."""
+    with contextlib.ExitStack() as stack:
+        found = {n: stack.enter_context(FaultProxy(seed=n, every=4000)) for n in (1, 2, 3)}
+        for proxy in found.values():
+            proxy.calm = True
+        yield found
+
+
+@pytest.fixture(scope="session")
+def three(
+    tmp_path_factory: pytest.TempPathFactory, proxies: dict[int, FaultProxy]
+) -> Iterator[KafkaCluster]:
     """Three nodes, each broker and controller; tests that kill one start it again."""
-    cluster = start_kafka_cluster(tmp_path_factory.mktemp("three"))
+    announced = {node: proxy.address for node, proxy in proxies.items()}
+    cluster = start_kafka_cluster(tmp_path_factory.mktemp("three"), announced=announced)
+    for node, proxy in proxies.items():
+        proxy.target = cluster.lines[node]
     try:
         whole(cluster)
         yield cluster
