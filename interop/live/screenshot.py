@@ -26,7 +26,7 @@ def main() -> None:
     with DemoNode() as node, Show(node.kafka, table) as show, closing(launch()) as browser:
         show.year(Journey(table.num_rows, batches=table.to_batches()))
         context = browser.chromium.new_context(
-            color_scheme="dark", viewport={"width": 1280, "height": 790}, device_scale_factor=1.5
+            color_scheme="dark", viewport={"width": 1360, "height": 840}, device_scale_factor=1.5
         )
         other, page = context.new_page(), context.new_page()
         other.goto(node.page)
