@@ -175,7 +175,7 @@ MUTANTS: Final = (
            "if False:\n            raise Corrupt(f\"{self.path} ends",
            f"{DAMAGE} {HOSTILE}"),
     Mutant("codec: the size that was said", "lsm/codecs.py",
-           "if written != size:", "if False:", FUZZ),
+           "if written != size:", "if False:", HOSTILE),
     Mutant("ingest: blocks are not checked", "lsm/transfer.py",
            "if problem is not None:", "if False:", STORE),
     Mutant("merge: rows in are the files' rows", "lsm/maintenance.py",
@@ -259,6 +259,8 @@ def prepared(mutant: Mutant, place: Path) -> Path:
     if target.suffix == ".pyx":
         setup = (ROOT / "setup.py").read_text("utf-8").replace('"*.pyx"', f'"{target.name}"')
         (place / "setup.py").write_text(setup, "utf-8")
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, place)
         subprocess.run(
             [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
             cwd=place, check=True, capture_output=True,

@@ -15,6 +15,7 @@ from mainstem.errors import Corrupt
 from mainstem.kernels import lsm
 from mainstem.lsm import BlockCache, Store
 from mainstem.lsm import manifest as manifests
+from mainstem.lsm.codecs import compress, decompress
 from mainstem.lsm.footer import FOOTER, read_footer
 from mainstem.lsm.log import SegmentReader
 from mainstem.lsm.manifest import FamilyRecord, FileRecord, LayerRecord, Manifest
@@ -191,6 +192,16 @@ def test_a_file_that_ends_early_is_told_from_one_that_is_damaged() -> None:
     run = StoredRun(filesystem, "s", record, BlockCache(0))
     with pytest.raises(Corrupt, match="ends before byte"):
         run.read(record.size - 8, 64)
+
+
+@pytest.mark.parametrize("codec", [1, 2])
+@pytest.mark.parametrize("more", [-1, 1, 1000])
+def test_a_block_that_unpacks_to_another_size_is_refused(codec: int, more: int) -> None:
+    data = b"same" * 50
+    packed = compress(codec, data)
+    assert packed is not None
+    with pytest.raises(Corrupt, match=r"not|decompress"):
+        decompress(codec, packed, len(data) + more, "x")
 
 
 def block_of(values: list[bytes | None]) -> bytearray:

@@ -450,6 +450,18 @@ def test_a_sync_that_ends_after_a_seal_hides_nothing() -> None:
     assert list(store) == [b"a", b"b", b"c"]
 
 
+def test_a_sync_that_ends_after_a_seal_counts_nothing_twice() -> None:
+    store = Store.open("store", filesystem=CrashFileSystem(), background="manual", sync="none")
+    store.merge_batch([b"k"], {"n": None}, ["count"])
+    with store.state.write_lock:
+        captured = store.state.capture()
+        store.state.seal()
+    store.state.publish(captured)
+    assert store.states([b"k"]).to_pylist() == [{"n": 1}]
+    store.flush()
+    assert store.stats().families[0].memory_rows == 0
+
+
 def test_many_writers_share_syncs(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "s", sync="group")
 
