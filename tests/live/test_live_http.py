@@ -282,3 +282,19 @@ async def test_who_sends_request_after_request_without_waiting_waits_in_the_kern
         [handler] = here.gateway.handlers.values()
         assert len(handler._waiting) == 0
         writer.close()
+
+
+@asynchronous
+async def test_what_comes_while_a_request_is_served_is_served_next():
+    async with site() as here:
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.worker.port)
+        writer.write(POST.replace(b"comments:42", b"comments:later"))
+        await until(lambda: here.dispatcher.heard(bus.Publish))
+        writer.write(POST)
+        for offset in range(2):
+            async with asyncio.timeout(5):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            body = await asyncio.wait_for(reader.readexactly(length), 5)
+            assert json.loads(body)["offset"] == offset
+        writer.close()

@@ -307,11 +307,17 @@ async def test_who_is_behind_and_subscribes_to_more_goes_on_where_it_was():
         await ws.answer(1)
         ws.socket.transport.pause_reading()
         told = 0
-        while here.gateway.sender.blocks == 0:
+        [(ident, handler)] = here.gateway.viewers.items()
+
+        def behind():
+            number, _ = here.gateway.sender.position(ident)
+            return handler.set.ring.next - number
+
+        while behind() < 50:
             for _ in range(20):
                 here.dispatcher.append("comments:0", "x" * 1000)
                 told += 1
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.01)
         await ws.say(subscribe=["comments:1"], ref=2)
         await until(
             lambda: ("comments:0", "comments:1") in {n for n, _ in here.gateway.fanout.sets}

@@ -510,3 +510,14 @@ async def test_a_replay_that_says_more_than_was_asked_costs_no_double():
             async with viewer(other, "channel=comments:42", last_id=cursor) as stream:
                 await stream.event()
                 assert [event.offset for event in await stream.events(5)] == [5, 6, 7, 8, 9]
+
+
+@asynchronous
+async def test_a_burst_of_many_rings_within_a_window_drops_nobody_who_reads():
+    async with site(ring_bytes=4096, window_ms=1000.0) as here:
+        async with viewer(here, "channel=comments:42") as stream:
+            await stream.event()
+            for number in range(300):
+                here.dispatcher.append("comments:42", f"{number:0200}")
+            assert [each.offset for each in await stream.events(300)] == list(range(300))
+        assert here.gateway.evictions["comments"] == 0

@@ -98,6 +98,12 @@ class MemoryDispatcher:
             return
         if message.channel == "comments:silent":
             return
+        if message.channel == "comments:later":
+            asyncio.get_running_loop().call_later(0.1, self._published, message)
+            return
+        self._published(message)
+
+    def _published(self, message: bus.Publish) -> None:
         offset = self.append(message.channel, json.loads(message.body))
         stream = self.log.stream(message.channel)
         self.pipe.send(bus.Published(message.request, stream, offset, 1000 + offset, False))
