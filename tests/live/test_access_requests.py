@@ -13,11 +13,13 @@ from mainstem.live.access import (
     AccessDenied,
     Identity,
     LimitReached,
+    LimitSettings,
     RequestFacts,
     Revocations,
     Right,
     Source,
     parse_cookies,
+    read_settings,
 )
 from mainstem.testing.clock import VirtualClock
 
@@ -293,3 +295,20 @@ def test_revocations_are_forgotten_after_a_day_or_when_too_many() -> None:
     clock.advance(86_400)
     revocations.add(token_id="last", user=None)
     assert [each.token_id for each in revocations.entries()] == ["last"]
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "x-real-ip", "X-FORWARDED-FOR"])
+def test_on_loopback_what_a_proxy_forwarded_is_refused_until_it_is_configured(name: str) -> None:
+    lines = [(b"Host", b"127.0.0.1:9094"), (name.encode(), b"203.0.113.9")]
+    facts = RequestFacts.parse("GET", "/live", lines, "127.0.0.1")
+    access, _ = make(loopback=True, tokens={})
+    with pytest.raises(AccessDenied, match="trusted_proxies") as caught:
+        sign_in(access, facts)
+    assert (caught.value.status, caught.value.reason) == (403, "proxy")
+    access, _ = make(loopback=True, trusted_proxies=["127.0.0.1"], **OPEN)
+    assert sign_in(access, facts) is ANONYMOUS
+
+
+def test_behind_a_configured_proxy_the_limits_are_on() -> None:
+    settings = read_settings({"trusted_proxies": ["127.0.0.1"]}, loopback=True)
+    assert settings.limits == LimitSettings()

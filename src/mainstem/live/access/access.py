@@ -76,6 +76,7 @@ class Access:
         failing, ``Unavailable`` while the key set cannot be had.
         """
         self._origins.check_host(request.headers.get("host"))
+        self._check_forwarded(request)
         if request.websocket:
             self._check_websocket_origin(request)
         kind, credential = self._credential(request)
@@ -201,6 +202,16 @@ class Access:
                 )
         cookie = self._settings.tokens.cookie
         return Source.COOKIE, request.cookies.get(cookie) if cookie is not None else None
+
+    def _check_forwarded(self, request: RequestFacts) -> None:
+        """Behind a proxy nobody knows of, the world would come from loopback."""
+        names = ("x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip")
+        if self._settings.refuse_forwarded and any(name in request.headers for name in names):
+            raise AccessDenied(
+                "a proxy forwarded this request, and this server is set up for its own machine "
+                "only: list the proxy under access.trusted_proxies, and who may do what",
+                reason="proxy",
+            )
 
     def _check_websocket_origin(self, request: RequestFacts) -> None:
         """Browsers always name the origin of a WebSocket, and never ask before (no CORS)."""

@@ -172,7 +172,7 @@ class AccessSettings(Section, frozen=True):
     own origin always may. ``hosts`` are the names by which it may be called (empty: any, but
     on loopback only loopback names, against DNS rebinding). ``trusted_proxies`` are networks
     whose ``X-Forwarded-For`` is believed. ``warning`` seconds before a token ends its
-    connection is told.
+    connection is told. ``refuse_forwarded``: nothing is served to what a proxy forwarded.
     """
 
     namespaces: dict[str, NamespaceAccess] = {}
@@ -184,6 +184,7 @@ class AccessSettings(Section, frozen=True):
     limits: LimitSettings = LimitSettings()
     tickets: TicketSettings = TicketSettings()
     warning: float = 30.0
+    refuse_forwarded: bool = False
 
     def __post_init__(self) -> None:
         _at_least_zero(self, "warning")
@@ -203,7 +204,8 @@ class AccessSettings(Section, frozen=True):
 
         Comments, likes and scores are then open to everybody who can reach loopback, that is
         to this machine's users; pages only where they come from loopback, too. Limits that are
-        not configured are off: everybody there has one address, proxies and load tests too.
+        not configured are off, because everybody there has one address. Requests that a proxy
+        forwarded come from somewhere else, so they are refused until it is configured.
         """
         if not loopback:
             return self
@@ -217,9 +219,11 @@ class AccessSettings(Section, frozen=True):
         if not settings.origins:
             origins = ("http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*")
             settings = msgspec.structs.replace(settings, origins=origins)
+        if settings.trusted_proxies:
+            return settings
         if settings.limits == LimitSettings():
             settings = msgspec.structs.replace(settings, limits=NO_LIMITS)
-        return settings
+        return msgspec.structs.replace(settings, refuse_forwarded=True)
 
 
 def read_settings(table: Mapping[str, Any], *, loopback: bool, workers: int = 1) -> AccessSettings:
