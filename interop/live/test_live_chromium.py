@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -292,3 +293,15 @@ def test_publishing_is_heard_by_all(tab: Callable[[], Page], channel: str) -> No
         "stream.publish('unheard:1', 1).catch(({status, final}) => [status, final])"
     )
     assert refused == [401, True]
+
+
+def test_the_readmes_program_runs(site: Gateway, tab: Callable[[], Page]) -> None:
+    text = (ROOT / "README.md").read_text()
+    (program,) = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
+    program = program.replace('"mainstem-live"', '"./mainstem-live.js"')
+    program = program.replace("http://127.0.0.1:9094", f"http://{site.address}")
+    page = tab()
+    printed: list[str] = []
+    page.on("console", lambda message: printed.append(message.text))
+    page.add_script_tag(content=program, type="module")
+    until(lambda: (page.wait_for_timeout(50), {"hello", "0", "1"} <= set(printed))[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -36,3 +37,12 @@ def test_what_it_names_exists() -> None:
         assert PAGE.joinpath(name).is_file(), name
     ids = set(re.findall(r'id="([^"]+)"', page))
     assert set(re.findall(r'byId\("([^"]+)"\)', script)) <= ids
+
+
+def test_the_wheel_takes_them_along() -> None:
+    root = Path(__file__).parents[2]
+    settings = tomllib.loads(root.joinpath("pyproject.toml").read_text("utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["mainstem"]
+    package = root / "src" / "mainstem"
+    taken = {path for pattern in patterns for path in package.glob(pattern)}
+    assert {package / "demo" / "live_page" / name for name in NAMES} <= taken
