@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -230,6 +231,39 @@ def test_a_killed_broker_costs_nobody_an_event(tmp_path: Path) -> None:
             watch_through(live.fields["live"], serving.fields["kafka"], kill_broker, seed=seed)
         )
         assert resets(found) == 0, seed
+
+
+@pytest.mark.slow
+def test_hundreds_of_viewers_while_one_thing_after_the_other_is_killed(tmp_path: Path) -> None:
+    """LIVE_AUDIT_VIEWERS=2000 makes it thousands."""
+    seed = random.randrange(1 << 30)
+    count = int(os.environ.get("LIVE_AUDIT_VIEWERS", "200"))
+    with node(tmp_path) as serving, gateway(serving.fields["kafka"]) as live:
+        prepare(live.fields["live"])
+        live.command[live.command.index("127.0.0.1:0")] = live.fields["live"]
+
+        def kill_in_turn(source: random.Random) -> None:
+            wait_for(lambda: len(live.children()) == 2, "two workers")
+            kill_pid(source.choice(live.children()))
+            old = serving.children()
+            kill_pid(old[0])
+            wait_for(lambda: serving.children() not in ([], old), "a new broker")
+            live.kill()
+            live.start()
+            wait_for(lambda: len(live.children()) == 2, "two workers again")
+            kill_pid(source.choice(live.children()))
+
+        found = asyncio.run(
+            watch_through(
+                live.fields["live"],
+                serving.fields["kafka"],
+                kill_in_turn,
+                seed=seed,
+                viewers=count,
+            )
+        )
+        assert resets(found) == 0, seed
+        assert sum(viewer.connections for viewer in found) > 2 * count, seed
 
 
 @pytest.mark.slow

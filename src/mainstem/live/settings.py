@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,8 @@ from mainstem.errors import Invalid
 from mainstem.live.channels import BUILT_IN, Partitioner, check_namespace
 
 PREFIX = "MAINSTEM_LIVE_"
+# Kubernetes gives every container the addresses of a service called "mainstem-live" in these.
+_KUBERNETES = re.compile(r"MAINSTEM_LIVE_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
 NO_HTTP = "none"
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -190,7 +193,7 @@ def _from_environment(environment: Mapping[str, str]) -> Table:
     return {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX)
+        if name.startswith(PREFIX) and not _KUBERNETES.fullmatch(name)
     }
 
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 PREFIX = "MAINSTEM_"
 #: Read by the command line's other commands, not settings of a node.
 _OTHER_VARIABLES = frozenset({"MAINSTEM_BROKERS", "MAINSTEM_ANNOTATE"})
-# Kubernetes gives every container the addresses of a service called "mainstem" in these names.
-_KUBERNETES = re.compile(r"MAINSTEM_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
+# Kubernetes gives every container the addresses of services called "mainstem" or "mainstem-live"
+# in these names.
+_KUBERNETES = re.compile(r"MAINSTEM_(LIVE_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
 #: Set by the node itself, from its own keys.
 _DERIVED = frozenset({"data", "host", "port", "advertised_host", "advertised_port", "log"})
 
