@@ -211,7 +211,7 @@ MUTANTS: Final = (
            "rows.rows[i].key, rows.rows[i].key_size) > 1:", HOSTILE),
     Mutant("batch: columns inside it", "kernels/lsm_batch.pyx",
            "if position[0] > end or bytes_in > <uint64_t>(end - position[0]):",
-           "if position[0] > end + 4096:", f"{GUARD} {FUZZ}"),
+           "if position[0] > end + 4096:", HOSTILE),
     Mutant("batch: offsets ascend", "kernels/lsm_batch.pyx",
            "bad |= offsets[0][row + 1] < offsets[0][row]", "bad |= 0", f"{GUARD} {FUZZ}"),
     Mutant("batch: sizes of all of it", "kernels/lsm_batch.pyx",

@@ -80,6 +80,7 @@ def test_a_power_cut_leaves_all_of_an_ingest_or_nothing(kind: type[CrashFileSyst
         call += 1
         filesystem = kind(seed=call)
         store, script = filled(filesystem)
+        store.flush()
         filesystem.open("in.run", create=True).pwrite(run, 0)
         filesystem.crash_at = filesystem.calls + call
         with contextlib.suppress(PowerCut):

@@ -242,3 +242,14 @@ def test_rows_out_of_order_are_not_written() -> None:
         lsm.encode_blocks(rows, 0, len(rows), 9, 1 << 16, 1)
     with pytest.raises(ValueError, match="is damaged"):
         lsm.Block(bytes(data)).verify(1)
+
+
+def test_columns_whose_sizes_overflow_together_are_refused() -> None:
+    """Keys and values of 2^63 bytes each, which add up to what is there modulo 2^64."""
+    rows, key_width, value_width, size = 2147506816, 4294920960, 4294920961, 481920
+    assert rows * (key_width + value_width) == (1 << 64) + size
+    data = bytearray(64 + size)
+    struct.pack_into("<BBHIII", data, 0, lsm.PUT, 0, 0, rows, key_width, value_width)
+    struct.pack_into("<QQqQ", data, 16, rows * key_width, rows * value_width, 0, len(data))
+    with pytest.raises(ValueError, match="is damaged"):
+        lsm.read_operation(data, 0)

@@ -22,7 +22,7 @@ from mainstem.lsm.manifest import LayerRecord
 from mainstem.lsm.state import State
 
 _MERGES_AT_ONCE = 2
-_AT_REST: Final = 2.0  # layers in units of the fan-in that lazy leveling has anyway
+_AT_REST: Final = 1.0  # layers in units of the fan-in: so many wait for a merge in any case
 _LARGEST_SHARE: Final = 0.67  # of slices that merges get while a flush waits
 
 
