@@ -250,3 +250,23 @@ def test_unequal_sortings_of_one_batch_are_refused() -> None:
         lsm.Column(struct.pack("<iii", 0, 5, 3), b"abcde", None, 0, 2, -1)
     with pytest.raises(ValueError, match="damaged"):
         lsm.Column(struct.pack("<ii", 0, 9), b"abcde", None, 0, 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, bytes(8), None, 0, 3, 4), "the data buffer is too short"),
+        ((None, bytes(8), None, 1, 2, 4), "the data buffer is too short"),
+        ((bytes(8), b"abc", None, 0, 2, -1), "the offsets buffer is too short"),
+        ((bytes(8), b"abc", None, 0, 1, -2), "the offsets buffer is too short"),
+        ((bytes(40), b"abc", b"\1", 0, 9, -1), "the validity buffer is too short"),
+        ((struct.pack("<2i", 0, 4), b"abc", None, 0, 1, -1), "point outside"),
+        ((struct.pack("<2q", -1, 3), b"abc", None, 0, 1, -2), "point outside"),
+        ((struct.pack("<3i", 0, 2, 1), b"abc", None, 0, 2, -1), "point outside"),
+    ],
+)
+def test_columns_whose_buffers_are_too_short_are_refused(
+    arguments: tuple[bytes | None, bytes, bytes | None, int, int, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        lsm.Column(*arguments)

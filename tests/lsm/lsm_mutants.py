@@ -226,6 +226,11 @@ MUTANTS: Final = (
            "bad |= narrow[0] < 0 or narrow[self.length] > self.data_buffer.len", "bad |= 0", ROWS),
     Mutant("column: enough fixed-size data", "kernels/lsm_rows.pyx",
            "if self.data_buffer.len < (first + length) * width:", "if False:", ROWS),
+    Mutant("column: enough offsets", "kernels/lsm_rows.pyx",
+           "if self.offsets_buffer.len < (first + length + 1) * (4 if width == -1 else 8):",
+           "if False:", ROWS),
+    Mutant("column: enough validity", "kernels/lsm_rows.pyx",
+           "if self.validity_buffer.len < (first + length + 7) >> 3:", "if False:", ROWS),
     # Kernels: versions and lifetimes.
     Mutant("memtable: rows beyond the mark are seen", "kernels/lsm_memtable.pyx",
            "while index > mark:", "while index > mark and index == 0:", f"{MEMTABLE} {ROWS}"),
