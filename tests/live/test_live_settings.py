@@ -49,6 +49,7 @@ def test_tables_of_a_file_and_dotted_flags_meet(tmp_path: Path) -> None:
         ({"namespaces.chat.kind": "events", "namespaces.chat.window_ms": 1}, "10 to 60000"),
         ({"namespaces.chat.kind": "sample", "namespaces.chat.top": 0}, "1 to 100"),
         ({"workers": 65}, "1 to 64"),
+        ({"name": "a/b"}, "A-Z a-z"),
         ({"cursor_key": "short"}, "16 characters"),
         ({"logging": "loud"}, "choose one of"),
     ],

@@ -61,6 +61,9 @@ class LiveRole:
                 "no namespace is configured: off loopback nothing is open by itself; add "
                 '[namespaces.comments] with kind = "events" and its [access] to the --config'
             )
+        from mainstem.live.audience import viewer_settings
+
+        viewer_settings(settings.viewers)  # said now, not when the cluster has answered
         self._access = access_settings(settings, self.namespaces, loopback=self._loopback)
         self._pages = read_pages(settings.pages)
         from mainstem.live.access import Revocations

@@ -31,6 +31,7 @@ from mainstem.live.channels import BUILT_IN, Partitioner, check_namespace
 PREFIX = "MAINSTEM_LIVE_"
 # Kubernetes gives every container the addresses of a service called "mainstem-live" in these.
 _KUBERNETES = re.compile(r"MAINSTEM_LIVE_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 NO_HTTP = "none"
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -124,6 +125,8 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(f"logging is {self.logging!r}: choose one of {', '.join(LEVELS)}")
         if not 0 <= self.workers <= 64:
             raise ValueError(f"workers is {self.workers}: choose 1 to 64, or 0 for the default")
+        if self.name and not _NAME.fullmatch(self.name):
+            raise ValueError(f"name is {self.name!r}: use 1 to 100 of A-Z a-z 0-9 . _ -")
         if self.cursor_key and len(self.cursor_key) < 16:
             raise ValueError("cursor_key is shorter than 16 characters")
 
