@@ -521,3 +521,52 @@ async def test_a_burst_of_many_rings_within_a_window_drops_nobody_who_reads():
                 here.dispatcher.append("comments:42", f"{number:0200}")
             assert [each.offset for each in await stream.events(300)] == list(range(300))
         assert here.gateway.evictions["comments"] == 0
+
+
+@asynchronous
+async def test_a_crowd_that_wants_the_same_past_asks_for_it_once():
+    log = Log()
+    async with site(log) as here:
+        for number in range(50):
+            here.dispatcher.append("comments:42", number)
+        async with viewer(here, "channel=comments:42&from=earliest") as stream:
+            cursor = (await stream.events(6))[-1].id
+    async with site(log) as here:
+        here.dispatcher.hold_replays = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            crowd = [group.create_task(_resumed(here, cursor, 45)) for _ in range(100)]
+            await until(lambda: here.gateway.by_namespace["comments"] == 100)
+            here.dispatcher.hold_replays.set()
+        assert all(task.result() == list(range(5, 50)) for task in crowd)
+        assert len(here.dispatcher.replays) == 1
+
+
+async def _resumed(here, cursor, count):
+    async with viewer(here, "channel=comments:42", last_id=cursor) as stream:
+        assert (await stream.event()).name == "resumed"
+        return [event.offset for event in await stream.events(count)]
+
+
+@asynchronous
+async def test_a_slow_viewer_of_a_counter_is_kept_and_given_the_newest():
+    async with site(ring_bytes=4096, window_ms=8.0) as here:
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", here.worker.port))
+        slow.send(b"GET /live?channel=likes:42 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await until(lambda: here.gateway.viewers)
+        total = 0
+        while not here.gateway.evictions["likes"]:
+            for _ in range(20):
+                total += 1
+                here.dispatcher.state("likes:42", "counter", total=total, padding="x" * 500)
+                await asyncio.sleep(0.001)
+            if here.gateway.sender.blocks and total % 200 == 0:
+                await asyncio.to_thread(_drip, slow, 200_000)
+        for _ in range(50):
+            await asyncio.to_thread(_drip, slow, 200_000)
+            if b'"total":%d,' % total in KEPT[slow]:
+                break
+        assert b'"total":%d,' % total in KEPT.pop(slow)
+        assert len(here.gateway.viewers) == 1
+        slow.close()

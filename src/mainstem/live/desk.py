@@ -25,6 +25,10 @@ from mainstem.live.bus import (
 ANSWER_SECONDS = 30.0
 REPLAYS_AT_ONCE = 32
 BUDGET_BYTES = 131_072
+LEAST_BYTES = 8_192
+"""What one slice is worth: less for each, the more viewers catch up at once."""
+
+TOGETHER_BYTES = 16 << 20
 
 
 def error_of(kind: str, message: str, code: int | None = None) -> MainstemError:
@@ -63,6 +67,7 @@ class Desk:
         self._slices: dict[int, Slice] = {}
         self._turns = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self.replays = 0
+        self.catching_up = 0
 
     async def publish(
         self, channel: str, body: bytes, idempotency_key: str | None, user: str | None
@@ -87,9 +92,10 @@ class Desk:
         origin: str | None,
         until: dict[Stream, int],
     ) -> Slice:
-        """About ``BUDGET_BYTES`` of the past. Raises ``Gone``, or the dispatcher's error.
+        """A slice of the past. Raises ``Gone``, or the dispatcher's error.
 
-        Only so many are under way at once: catch-up must not starve the live viewers.
+        Only so many are under way at once: catch-up must not starve the live viewers. And what
+        all who catch up may hold together is bounded, however slowly they read.
         """
         async with self._turns:
             self.replays += 1
@@ -98,8 +104,10 @@ class Desk:
             try:
                 cursor = None if start is None else list(start.items())
                 limits = list(until.items())
+                share = TOGETHER_BYTES // max(1, self.catching_up)
+                budget = min(BUDGET_BYTES, max(LEAST_BYTES, share))
                 answer = await self._ask(
-                    number, Replay(number, channels, cursor, origin, limits, BUDGET_BYTES)
+                    number, Replay(number, channels, cursor, origin, limits, budget)
                 )
                 if isinstance(answer, ReplayReset):
                     raise Gone(answer)

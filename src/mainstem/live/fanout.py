@@ -241,6 +241,8 @@ class Fanout:
         """Drop sets without viewers after ``linger`` seconds, and the channels nobody uses."""
         idle = []
         for each in self.sets.values():
+            for key in [key for key, task in each.pieces.items() if task.done()]:
+                del each.pieces[key]
             if each.ring.viewers > 0 or each.joining > 0:
                 each.idle_since = None
             elif each.idle_since is None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from mainstem.errors import Invalid, MainstemError, Unavailable
+from mainstem.errors import Invalid, MainstemError
 from mainstem.kernels import Sender
 from mainstem.live.bus import Stream
 from mainstem.live.cursor import CursorBook, Place, place_of
-from mainstem.live.desk import Desk, Gone, Slice
+from mainstem.live.desk import Desk
 from mainstem.live.fanout import Fanout
 from mainstem.live.frames import Fields
+from mainstem.live.past import Past, Piece, Reset
 from mainstem.live.subscriptions import SubscriptionSet
 
 AHEAD_SECONDS = 3.0
@@ -30,15 +31,6 @@ _DRAIN_SECONDS = 120.0
 
 class ViewerLeft(Exception):  # noqa: N818 - not a fault
     """The connection went while it was being joined."""
-
-
-class Reset(Exception):  # noqa: N818 - an answer, not a fault
-    """The viewer cannot go on where it was; ``fields`` of the ``reset`` it is told."""
-
-    def __init__(self, reason: str, **fields: str | None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.fields: Fields = {"reason": reason, **fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +87,7 @@ class Joiner:
         self._fanout = fanout
         self._desk = desk
         self._sender = sender
-        self._book = book
+        self._past = Past(desk, book)
         self._draining: dict[int, asyncio.Future[None]] = {}
 
     # Entry points ---------------------------------------------------------------------
@@ -108,19 +100,18 @@ class Joiner:
         each.joining += 1
         try:
             self._fanout.refresh(each)
-            part = None
+            piece = None
             wanted = self.locate(each, start)
             if wanted is None:
-                part = await self._past(each, each.names, None, start.origin)
-                wanted = _beginning(each, part)
+                wanted, piece = await self._past.since(each, start.origin or "")
             else:
                 await self._catch_up_with(each, wanted)
                 if each.ring.resume(wanted) is None:  # only the log can say that it is there
-                    part = await self._past(each, each.names, wanted, None)
+                    piece = await self._past.after(each, wanted)
             said = self._resumed(ident, each, start, wanted, opening, each.names)
             opening = b""
-            if part is not None:
-                wanted = await self._hand_over(ident, each, wanted, part)
+            if piece is not None:
+                wanted = await self._hand_over(ident, each, piece)
             await self.enter(ident, each, wanted, said)
         except Reset as reset:
             self.reset(ident, each, reset, start, opening)
@@ -178,16 +169,9 @@ class Joiner:
         until = dict(zip(each.shape.streams, end, strict=True))
         at: dict[Stream, int] | None = None
         while at is None or any(at[stream] < until[stream] for stream in at):
-            try:
-                part = await self._desk.replay(list(added), at, start.origin, until)
-            except Gone as gone:
-                raise Reset(gone.reason) from None
-            frames = [each.framing.event(None, body) for _, _, _, body in part.items]
-            if frames and self._write(ident, b"".join(frames)) > _QUEUED_ENOUGH:
+            frames, at = await self._past.of_added(each, added, start.origin, at, until)
+            if frames and self._write(ident, frames) > _QUEUED_ENOUGH:
                 await self._wait_until_sent(ident)
-            if not part.items and part.vector == at:
-                raise Unavailable("the log has nothing to say about these channels: try again")
-            at = part.vector
 
     async def enter(
         self, ident: int, each: SubscriptionSet, wanted: list[int], said: dict[str, bytes]
@@ -203,11 +187,9 @@ class Joiner:
                 if not self._sender.attach(ident, each.ring, number):
                     raise ViewerLeft
                 return
-            part = await self._past(each, each.names, wanted, None)
-            moved = await self._hand_over(ident, each, wanted, part)
-            if not part.items and moved == wanted and moved != each.vector:
-                raise Unavailable("the log has nothing to say about this cursor: try again")
-            wanted = moved
+            self._fanout.refresh(each)
+            piece = await self._past.after(each, wanted)
+            wanted = await self._hand_over(ident, each, piece)
 
     def locate(self, each: SubscriptionSet, start: Start) -> list[int] | None:
         """The vector that ``start`` means for this set; ``None``: only the log can tell.
@@ -297,50 +279,16 @@ class Joiner:
             waited += _AHEAD_STEP
             self._fanout.refresh(each)
 
-    async def _past(
-        self,
-        each: SubscriptionSet,
-        names: tuple[str, ...],
-        wanted: list[int] | None,
-        origin: str | None,
-    ) -> Slice:
-        self._fanout.refresh(each)
-        streams = each.shape.streams
-        until = dict(zip(streams, each.vector, strict=True))
-        start = None if wanted is None else dict(zip(streams, wanted, strict=True))
-        try:
-            return await self._desk.replay(list(names), start, origin, until)
-        except Gone as gone:
-            raise Reset(
-                gone.reason,
-                earliest=self._edge(each, gone.earliest),
-                latest=self._edge(each, gone.latest),
-            ) from None
-
-    def _edge(self, each: SubscriptionSet, vector: dict[Stream, int]) -> str | None:
-        known = {stream: vector[stream] for stream in each.shape.streams if stream in vector}
-        return self._book.write(known).decode() if known else None
-
-    async def _hand_over(
-        self, ident: int, each: SubscriptionSet, wanted: list[int], part: Slice
-    ) -> list[int]:
-        """Send a slice with its own ids; returns where the viewer stands after it."""
-        vector = list(wanted)
-        frames = []
-        for _, stream, offset, body in part.items:
-            place = each.index.get(stream)
-            if place is None or offset < vector[place]:
-                continue
-            vector[place] = offset + 1
-            frames.append(each.framing.event(each.cursor_at(vector), body))
-        for stream, next_offset in part.vector.items():
-            place = each.index.get(stream)
-            if place is not None:
-                vector[place] = max(vector[place], next_offset)
-        each.replayed += len(frames)
-        if frames and self._write(ident, b"".join(frames)) > _QUEUED_ENOUGH:
-            await self._wait_until_sent(ident)
-        return vector
+    async def _hand_over(self, ident: int, each: SubscriptionSet, piece: Piece) -> list[int]:
+        """Send a piece of the past; returns where the viewer stands after it."""
+        each.replayed += piece.count
+        if piece.frames and self._write(ident, piece.frames) > _QUEUED_ENOUGH:
+            self._desk.catching_up += 1
+            try:
+                await self._wait_until_sent(ident)
+            finally:
+                self._desk.catching_up -= 1
+        return list(piece.vector)
 
     async def _wait_until_sent(self, ident: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -359,17 +307,3 @@ class Joiner:
         if queued < 0:
             raise ViewerLeft
         return queued
-
-
-def _beginning(each: SubscriptionSet, part: Slice) -> list[int]:
-    """Where the first slice of a replay begins: before its first record of each stream."""
-    vector = [
-        part.vector.get(stream, each.vector[n]) for n, stream in enumerate(each.shape.streams)
-    ]
-    seen: set[Stream] = set()
-    for _, stream, offset, _ in part.items:
-        place = each.index.get(stream)
-        if place is not None and stream not in seen:
-            seen.add(stream)
-            vector[place] = min(vector[place], offset)
-    return vector

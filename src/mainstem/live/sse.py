@@ -57,7 +57,9 @@ class SseViewer:
         return self._set
 
     def tell(self, name: str, fields: Fields) -> None:
-        self._gateway.sender.write(self.id, SSE.control(name, None, fields))
+        place = self._gateway.sender.position(self.id)
+        if place is not None and place[0] is not None:  # else its head may not be sent yet
+            self._gateway.sender.write(self.id, SSE.control(name, None, fields))
 
     def end(self, code: int, reason: str) -> None:  # noqa: ARG002 - a stream just ends
         self._gateway.sender.write(self.id, b"", True)

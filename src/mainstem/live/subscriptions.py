@@ -8,8 +8,10 @@ who has had everything up to this frame goes on there.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from mainstem.errors import Invalid
 from mainstem.kernels import Ring, Sender
@@ -78,6 +80,8 @@ class SubscriptionSet:
         self.resets = 0
         self.replayed = 0
         self.accounted = (0, 0, 0)
+        self.pieces: dict[tuple[int, ...], asyncio.Task[Any]] = {}
+        """Stretches of the past being asked, or asked a moment ago; see ``Past``."""
         self._signed: bytes | None = None
 
     @property
