@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=NAMES, help="this benchmark; repeatable")
     parser.add_argument("--json", action="store_true", help="machine and rows as one JSON object")
     parser.add_argument("--gate", action="store_true", help="exit 1 where a bar is missed")
+    parser.add_argument("--readme", action="store_true", help="put the client's rows into Markdown")
     parser.add_argument("--directory", help="where the data goes: the disk that is measured")
     options = parser.parse_args()
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 160)
@@ -54,6 +55,8 @@ def main() -> int:
             with targets.both(directory) as context.targets:
                 for each in names:
                     rows += import_module(f"benchmarks.{each}").run(context)
+    if options.readme and peers:
+        import_module("benchmarks.client_readme").write(peers, machine)
     if options.json:
         print(
             json.dumps(

@@ -1,7 +1,7 @@
 """What the machine can do with nothing in the way: the loops that brokers are measured against.
 
-Each is a process of its own, as a broker is: ``python -m benchmarks.bare sink|source …`` prints
-its port, serves one connection at a time and ends with its standard input.
+Each is a process of its own, as a broker is: ``python -m benchmarks.bare sink|source|durable …``
+prints its port, serves one connection at a time and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,54 @@ def source(path: Path) -> None:
             while size:
                 sent = os.sendfile(connection.fileno(), file, offset, size)
                 offset, size = offset + sent, size - sent
+
+
+class _Disk(threading.Thread):
+    """Syncs a file and answers what it made durable: one sync begins when the last ends."""
+
+    def __init__(self, connection: socket.socket, file: int) -> None:
+        super().__init__()
+        self._connection, self._file = connection, file
+        self._news = threading.Condition()
+        self._waiting = 0
+        self._over = False
+
+    def wrote(self) -> None:
+        with self._news:
+            self._waiting += 1
+            self._news.notify()
+
+    def finish(self) -> None:
+        with self._news:
+            self._over = True
+            self._news.notify()
+        self.join()
+
+    def run(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._over)
+                answered, self._waiting = self._waiting, 0
+            if not answered:
+                return
+            os.fdatasync(self._file)
+            self._connection.sendall(REPLY * answered)
+
+
+def durable(path: Path, request: int) -> None:
+    """As ``sink``, but a request is answered once it is on disk."""
+    for connection in _connections():
+        path.unlink(missing_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        buffer = memoryview(bytearray(request))
+        disk = _Disk(connection, file)
+        disk.start()
+        while connection.recv_into(buffer, request, socket.MSG_WAITALL) == request:
+            os.write(file, buffer)
+            disk.wrote()
+        disk.finish()
+        os.close(file)
+        path.unlink()
 
 
 def prime(path: Path, size: int) -> None:
@@ -93,5 +142,7 @@ def running(kind: str, *arguments: str) -> Iterator[str]:
 if __name__ == "__main__":
     if sys.argv[1] == "sink":
         sink(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1] == "durable":
+        durable(Path(sys.argv[2]), int(sys.argv[3]))
     else:
         source(Path(sys.argv[2]))

@@ -6,10 +6,17 @@ GATES: append >= 10 x confluent-kafka's ``produce()``, read to Arrow >= 10 x its
 Every client is a process of its own. Rounds of all are interleaved and the ratio is the median of
 each round's. acks=all and idempotence for all that have it; batches of 1 MB; rows without keys.
 
+The bare loop is no client at all: the topic's own bytes, with nothing parsed, checked or decoded.
+``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or ``send`` to ``recv``, ``write`` and
+``fdatasync``, with five requests of 1 MB in flight, which is all that an idempotent producer may
+have to a partition. Where it is not ten times confluent-kafka either, no client can be here.
+
 Traps: figures are per second, with fewer rows for the slower clients; the broker shares the
 machine's cores with the client, and syncs what is appended to its disk, so with few cores a fast
 client measures broker and disk. Peers hold one object per row before the clock starts, we a
-table; what confluent-kafka's ``consume()`` returns is not even looked at for raw records.
+table. One setting of confluent-kafka is not the default: with ``queued.min.messages`` as it is,
+librdkafka stops fetching for a second whenever 100,000 are in line. What its ``consume()`` returns
+is not even looked at for raw records.
 """
 
 from __future__ import annotations
@@ -28,11 +35,12 @@ from interop.cluster import start_mainstem
 from interop.kafka import die_with_parent
 from rich.table import Table
 
+from benchmarks.bare import running
 from benchmarks.rows import Context, median, percentile
 
 PEERS = ["confluent-kafka", "aiokafka", "kafka-python"]
 #: Rows at a time: about half a second each on two cores.
-ROWS = {"mainstem": 2_000_000, "confluent-kafka": 200_000, "aiokafka": 30_000}
+ROWS = {"mainstem": 4_000_000, "confluent-kafka": 400_000, "aiokafka": 40_000}
 FEWEST = 20_000
 CASES = list(itertools.product((100, 1000), (1, 12), (False, True), (None, "zstd")))
 BAR = 10
@@ -52,6 +60,8 @@ class PeerRow:
     passes: bool | None = None
     peak: float | None = None
     peaks: dict[str, float] = field(default_factory=dict)
+    bare: float | None = None
+    bare_ratio: float | None = None  # to confluent-kafka
 
 
 class Worker:
@@ -122,6 +132,8 @@ def run(context: Context) -> list[PeerRow]:
         for name in ["mainstem", *PEERS]:
             workers[name] = Worker(name, broker.address)
             stack.callback(workers[name].close)
+        workers["bare"] = Worker("bare", broker.address)
+        stack.callback(workers["bare"].close)
         bench = Bench(context, stem, workers)
         rows: list[PeerRow] = []
         for size, partitions, as_json, codec in CASES:
@@ -140,30 +152,56 @@ def _case(
 ) -> list[PeerRow]:
     label = f"{size} B, {partitions} part., {'JSON' if as_json else 'raw'}, {codec or 'none'}"
     bench.context.progress(f"client: {label}")
-    everyone = partitions == 1 and not codec  # the slow peers: information, once
+    plain = not as_json and codec is None
     found: dict[str, dict[str, list[Any]]] = {"append": {}, "consume": {}}
-    for _ in range(bench.context.pick(3, 2)):
-        for name in ["mainstem", *(PEERS if everyone else PEERS[:1])]:
-            scale = 4 if size == 1000 else 1
+    for turn in range(bench.context.pick(5, 3) if plain else 2):
+        for name in ["mainstem", *PEERS]:
+            scale = 8 if size == 1000 else 1
             rows = max(FEWEST, ROWS.get(name, 0) // scale)
             task = {"size": size, "partitions": partitions, "json": as_json, "codec": codec}
-            if name == "mainstem" and as_json:
-                task["rows"] = rows = rows // 4
-            if name in PEERS[1:] and found["append"].get(name):
+            if name == "mainstem" and not plain:
+                rows = rows // 40_000 * 10_000
+            if name in PEERS[1:] and turn:  # the slow peers: information, once
                 continue
             with bench.topic(partitions) as topic:
                 for do in ("append", "consume"):
                     answer = bench.workers[name].ask(do, topic=topic, **task | {"rows": rows})
                     assert answer["rows"] == rows, (name, do, answer)
                     found[do].setdefault(name, []).append(answer)
-    plain = not as_json and codec is None
+                if name == "mainstem" and plain:
+                    for do, answer in _bare(bench, topic, rows).items():
+                        found[do].setdefault("bare", []).append(answer)
     return [_row(f"{do} {label}", found[do], plain) for do in found]
+
+
+def _bare(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
+    """The same bytes with no client and no broker in the way."""
+    log = bench.context.directory / "client" / "topics"
+    segments = sorted(log.glob(f"{topic}-*/*.log"), key=lambda found: found.stat().st_size)
+    whole = sum(found.stat().st_size for found in segments)
+    largest, worker = segments[-1], bench.workers["bare"]
+    size = largest.stat().st_size
+    with running("source", str(largest)) as address:
+        source = worker.ask("consume", address=address, bytes=size)
+    path = str(bench.context.directory / "bare")
+    with running("durable", path, "1000000") as address:
+        sink = worker.ask("append", address=address, bytes=min(whole, 256_000_000))
+    share = rows / whole  # rows a byte
+    return {
+        "append": sink | {"rows": sink["rows"] * share},
+        "consume": source | {"rows": source["rows"] * share},
+    }
 
 
 def _row(what: str, found: dict[str, list[Any]], gated: bool) -> PeerRow:
     rates = {
-        name: [each["rows"] / each["seconds"] for each in runs] for name, runs in found.items()
+        name: [each.get("counted", each["rows"]) / each["seconds"] for each in runs]
+        for name, runs in found.items()
     }
+    bare = [
+        bare / theirs
+        for bare, theirs in zip(rates.get("bare", []), rates["confluent-kafka"], strict=False)
+    ]
     pairs = zip(rates["mainstem"], rates["confluent-kafka"], strict=True)
     ratio = median([ours / theirs for ours, theirs in pairs])
     peaks = {name: max(each["peak"] for each in runs) for name, runs in found.items()}
@@ -177,6 +215,8 @@ def _row(what: str, found: dict[str, list[Any]], gated: bool) -> PeerRow:
         ratio >= BAR if gated else None,
         peaks.pop("mainstem"),
         peaks,
+        median(rates["bare"]) if bare else None,
+        median(bare) if bare else None,
     )
 
 
@@ -213,17 +253,19 @@ def _round_trip(bench: Bench) -> list[PeerRow]:
 
 
 def table(rows: list[PeerRow]) -> Table:
-    """For people. Peak memory is in MB, ours and confluent-kafka's."""
+    """For people. ``x`` and ``x bare``: how many times confluent-kafka's (aiokafka's) we and the
+    bare loop are; peak memory is in MB, ours and confluent-kafka's."""
     shown = Table(title="The client beside its peers (x: how many times better we are)")
     shown.add_column("what")
-    for column in ("unit", "Mainstem", *PEERS, "x", "peak MB", "confluent's"):
+    for column in ("unit", "Mainstem", *PEERS, "x", "bare", "x bare", "peak MB", "confluent's"):
         shown.add_column(column, justify="right")
     shown.add_column("bar")
     shown.add_column("")
     for row in rows:
         theirs = [row.peers.get(name) for name in PEERS]
         peaks = [row.peak, row.peaks.get(PEERS[0])]
-        numbers = [_number(each) for each in (row.mainstem, *theirs, row.ratio, *peaks)]
+        bare = [row.bare, row.bare_ratio]
+        numbers = [_number(each) for each in (row.mainstem, *theirs, row.ratio, *bare, *peaks)]
         mark = {True: "[green]pass[/]", False: "[red]miss[/]", None: ""}[row.passes]
         shown.add_row(row.what, row.unit, *numbers, row.bar or "information", mark)
     return shown

@@ -1,17 +1,21 @@
 """One client in a process of its own, so that its memory is its own: ``NAME ADDRESS``.
 
 Reads one JSON task a line, answers one JSON line: rows, seconds, peak megabytes. Rows are made
-outside the time that is taken. Peers are used as their guides say, with the same acks and codec:
-bytes in, bytes out; JSON through msgspec, the fastest there is for rows.
+outside the time that is taken, and reading counts from the first records on: what a client needs
+to get there is another matter (librdkafka may take a second). Peers are used as their guides say,
+with the same acks and codec: bytes in, bytes out; JSON through msgspec, the fastest for rows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ import msgspec
 
 Task = dict[str, Any]
 BATCH_BYTES = 1_000_000
+IN_FLIGHT = 5  # requests, of an idempotent producer, to a partition
 
 
 def padded_rows(count: int, size: int) -> list[dict[str, Any]]:
@@ -47,6 +52,27 @@ def timed(work: Callable[[], int]) -> Task:
     return {"rows": rows, "seconds": time.perf_counter() - begin, "peak": memory("VmHWM") - before}
 
 
+class Clock:
+    """Counts rows and the time they take, from behind the first ones on, or from ``start``."""
+
+    def __init__(self) -> None:
+        self.total = self.first = 0
+        self.begin = 0.0
+
+    def start(self) -> None:
+        self.begin = time.perf_counter()
+
+    def add(self, rows: int) -> None:
+        self.total += rows
+        if not self.begin and rows:
+            self.first, self.begin = rows, time.perf_counter()
+
+    def settle(self, answer: Task) -> Task:
+        """An answer of ``timed`` that ended just now."""
+        answer |= {"seconds": time.perf_counter() - self.begin, "counted": self.total - self.first}
+        return answer
+
+
 class Mainstem:
     """Arrow in, Arrow out."""
 
@@ -66,25 +92,21 @@ class Mainstem:
         return pa.schema([*whole, ("note", pa.string())])
 
     def append(self, task: Task) -> Task:
-        import pyarrow as pa
-
-        few = padded_rows(10_000, task["size"])
-        table = pa.Table.from_pylist(few)
-        if not task["json"]:
-            table = pa.table({"value": pa.array(map(msgspec.json.encode, few), pa.binary())})
-        table = pa.concat_tables([table] * (task["rows"] // 10_000)).combine_chunks()
+        table = _table(task["rows"], task["size"], task["json"], task["partitions"])
         topic = self.stem.topic(task["topic"])
         options = {"compression": task["codec"], "format": self._format(task)}
-        if task["partitions"] > 1:  # as the peers: rows without a key in turn, in large runs
-            step = len(table) // task["partitions"] + 1
-            ids = pa.array([i // step for i in range(len(table))], pa.int32())
-            table = table.append_column("_partition", ids)
         return timed(lambda: topic.append(table, **options).rows)
 
     def consume(self, task: Task) -> Task:
         topic = self.stem.topic(task["topic"])
-        how = self._format(task, self._schema())
-        return timed(lambda: sum(batch.num_rows for batch in topic.read(format=how)))
+        how, clock = self._format(task, self._schema()), Clock()
+
+        def work() -> int:
+            for batch in topic.read(format=how):
+                clock.add(batch.num_rows)
+            return clock.total
+
+        return clock.settle(timed(work))
 
     def round_trip(self, task: Task) -> list[float]:
         async def run() -> list[float]:
@@ -140,25 +162,28 @@ class Confluent:
     def consume(self, task: Task) -> Task:
         from confluent_kafka import Consumer, TopicPartition
 
-        settings = {"group.id": "bench", "enable.auto.commit": False}
+        # Its queue of 100,000 records would fill up and then be left alone for a second.
+        settings = {"group.id": "bench", "enable.auto.commit": False, "queued.min.messages": 10**7}
         consumer = Consumer(self.settings | settings | {"auto.offset.reset": "earliest"})
         consumer.list_topics(task["topic"], timeout=10)
-        wanted = task["rows"]
+        wanted, clock = task["rows"], Clock()
 
         def work() -> int:
             parts = range(task["partitions"])
             consumer.assign([TopicPartition(task["topic"], index, 0) for index in parts])
-            count, decode = 0, msgspec.json.decode
-            while count < wanted:
-                found = consumer.consume(10_000, timeout=1)
-                count += len(found)
+            decode = msgspec.json.decode
+            while clock.total < wanted:
+                # Never more than are left, or it waits out its time at the end.
+                most = min(10_000, wanted - clock.total) if clock.first else 1
+                found = consumer.consume(most, timeout=1)
+                clock.add(len(found))
                 if task["json"]:
                     for message in found:
                         decode(message.value())
-            return count
+            return clock.total
 
         try:
-            return timed(work)
+            return clock.settle(timed(work))
         finally:
             consumer.close()
 
@@ -201,6 +226,8 @@ class AioKafka:
     def consume(self, task: Task) -> Task:
         from aiokafka import AIOKafkaConsumer, TopicPartition
 
+        clock = Clock()
+
         async def run() -> int:
             consumer = AIOKafkaConsumer(
                 bootstrap_servers=self.address, max_partition_fetch_bytes=4 << 20
@@ -209,17 +236,19 @@ class AioKafka:
             parts = [TopicPartition(task["topic"], index) for index in range(task["partitions"])]
             consumer.assign(parts)
             await consumer.seek_to_beginning()
-            count = 0
-            while count < task["rows"]:
+            clock.start()  # its first answer may hold all there is
+            while clock.total < task["rows"]:
                 for found in (await consumer.getmany(timeout_ms=1000)).values():
-                    count += len(found)
+                    clock.add(len(found))
                     if task["json"]:
                         for message in found:
                             msgspec.json.decode(message.value)
+            end = time.perf_counter() - clock.begin
             await consumer.stop()
-            return count
+            clock.begin = time.perf_counter() - end  # closing does not count
+            return clock.total
 
-        return timed(lambda: self._run(run))
+        return clock.settle(timed(lambda: self._run(run)))
 
     def round_trip(self, task: Task) -> list[float]:
         from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -284,20 +313,22 @@ class KafkaPython:
         consumer = KafkaConsumer(bootstrap_servers=self.address, max_partition_fetch_bytes=4 << 20)
         parts = [TopicPartition(task["topic"], index) for index in range(task["partitions"])]
 
+        clock = Clock()
+
         def work() -> int:
             consumer.assign(parts)
             consumer.seek_to_beginning()
-            count = 0
-            while count < task["rows"]:
+            clock.start()
+            while clock.total < task["rows"]:
                 for found in consumer.poll(1000, max_records=10_000).values():
-                    count += len(found)
+                    clock.add(len(found))
                     if task["json"]:
                         for message in found:
                             msgspec.json.decode(message.value)
-            return count
+            return clock.total
 
         try:
-            return timed(work)
+            return clock.settle(timed(work))
         finally:
             consumer.close()
 
@@ -305,12 +336,83 @@ class KafkaPython:
         raise NotImplementedError
 
 
+class Bare:
+    """No client at all: the same bytes over a socket, to or from a file. Asked with addresses."""
+
+    def __init__(self, address: str) -> None:
+        del address
+
+    def append(self, task: Task) -> Task:
+        """Requests of a batch each, as many in flight as an idempotent producer may have."""
+        block = bytes(BATCH_BYTES)
+        requests = task["bytes"] // BATCH_BYTES
+
+        def work() -> int:
+            with _dial(task["address"]) as server:
+                left = requests
+                for _ in range(min(IN_FLIGHT, left)):
+                    server.sendall(block)
+                while left:
+                    found = len(server.recv(8 * IN_FLIGHT)) // 8
+                    for _ in range(min(found, max(0, left - IN_FLIGHT))):
+                        server.sendall(block)
+                    left -= found
+            return requests * BATCH_BYTES
+
+        return timed(work)
+
+    def consume(self, task: Task) -> Task:
+        """4 MB at a time, each asked for once the one before is there."""
+        buffer = memoryview(bytearray((4 << 20) + 4))
+
+        def work() -> int:
+            with _dial(task["address"]) as server:
+                for offset in range(0, task["bytes"], 4 << 20):
+                    size = min(4 << 20, task["bytes"] - offset)
+                    server.sendall(struct.pack(">qi", offset, size))
+                    filled = 0
+                    while filled < size + 4:
+                        filled += server.recv_into(buffer[filled : size + 4])
+            return int(task["bytes"])
+
+        return timed(work)
+
+
+def _dial(address: str) -> socket.socket:
+    host, port = address.rsplit(":", 1)
+    server = socket.create_connection((host, int(port)))
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return server
+
+
+@lru_cache(maxsize=1)
+def _table(count: int, size: int, as_json: bool, partitions: int) -> Any:
+    import pyarrow as pa
+
+    few = padded_rows(10_000, size)
+    table = pa.Table.from_pylist(few)
+    if not as_json:
+        table = pa.table({"value": pa.array(map(msgspec.json.encode, few), pa.binary())})
+    table = pa.concat_tables([table] * (count // 10_000)).combine_chunks()
+    if partitions > 1:  # as the peers: rows without a key in turn, in large runs
+        step = len(table) // partitions + 1
+        parts = [pa.repeat(pa.scalar(index, pa.int32()), step) for index in range(partitions)]
+        table = table.append_column("_partition", pa.concat_arrays(parts).slice(0, len(table)))
+    return table
+
+
 def _rows(task: Task) -> list[Any]:
-    rows = padded_rows(task["rows"], task["size"])
-    return rows if task["json"] else [msgspec.json.encode(row) for row in rows]
+    return _rows_of(task["rows"], task["size"], task["json"])
+
+
+@lru_cache(maxsize=1)
+def _rows_of(count: int, size: int, as_json: bool) -> list[Any]:
+    rows = padded_rows(count, size)
+    return rows if as_json else [msgspec.json.encode(row) for row in rows]
 
 
 CLIENTS = {
+    "bare": Bare,
     "mainstem": Mainstem,
     "confluent-kafka": Confluent,
     "aiokafka": AioKafka,

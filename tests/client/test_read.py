@@ -259,6 +259,85 @@ def test_reading_ahead_stops_when_enough_is_held(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+class CountingFetcher(Fetcher):
+    asked = 0
+
+    async def _ask(self, *arguments: Any) -> Any:
+        self.asked += 1
+        return await super()._ask(*arguments)
+
+
+@pytest.mark.parametrize("patience", [0.0, 60.0])
+def test_the_end_of_a_log_is_asked_for_again_once_somebody_wants_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr("mainstem.client.fetcher._NO_DEMAND_S", patience)
+
+    async def run() -> None:
+        async with await ms.aopen(tmp_path) as stem:
+            topic = await stem.topic("t", create=True)
+            await topic.append([b"x"])
+            fetcher = CountingFetcher(stem.cluster, [Position("t", 0, 0)])
+            fetcher.demand.clear()
+            await fetcher.next()
+            for _ in range(50):
+                await stem.topics()  # turns of the loop
+            assert fetcher.asked == (1 if patience else 2)
+            fetcher.demand.set()
+            while fetcher.asked < 2:
+                await asyncio.sleep(0)
+            await fetcher.close()
+
+    asyncio.run(run())
+
+
+def _open(stem: ms.Stem) -> dict[Any, Any]:
+    return stem._stem.cluster._open
+
+
+def test_a_small_answer_after_a_large_one_does_not_wait_for_more(
+    stem: ms.Stem, make_topic: MakeTopic
+) -> None:
+    topic = make_topic()
+    topic.append([bytes(500_000)] * 12)
+    with topic.read(follow=True) as batches:
+        rows = 0
+        while rows < 12:
+            rows += next(batches).num_rows
+        assert batches._reader is not None
+        lane = batches._reader._fetcher
+        (opened,) = (task for (_, owner), task in _open(stem).items() if owner is lane)
+        assert opened.result()._low_water == 1
+        topic.append([b"small"])
+        assert next(batches)["value"].to_pylist() == [b"small"]
+
+
+class Ordered(ms.Raw):
+    """Fails where two batches are decoded at once, notes the first offset of each."""
+
+    def __init__(self) -> None:
+        self.busy = threading.Lock()
+        self.firsts: list[bytes] = []
+
+    def decoder(self) -> Any:
+        def decode(values: Any, _where: Any) -> dict[str, Any]:
+            assert self.busy.acquire(blocking=False)
+            self.firsts.append(values[0].as_py())
+            self.busy.release()
+            return {"value": values}
+
+        return decode
+
+
+def test_a_format_sees_batches_one_after_the_other(make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    topic.append(pa.table({"value": [b"%09d" % n for n in range(400_000)]}))
+    payload = Ordered()
+    firsts = [batch["value"][0].as_py() for batch in topic.read(format=payload, batch_rows=3000)]
+    assert payload.firsts == firsts == sorted(firsts)
+    assert len(firsts) >= 400_000 // 3000
+
+
 def test_a_missing_topic_is_invalid_with_the_nearest_name(
     stem: ms.Stem, make_topic: MakeTopic
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -181,7 +182,10 @@ class _Sent:
             if cancel and not batch.departed:
                 batch.done.cancel()
         waiting = [batch.done for _, batch in self._batches]
-        if waiting:
+        if len(waiting) == 1:  # the usual one, without the machinery for many
+            with suppress(Exception):
+                await waiting[0]
+        elif waiting:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     def partial(self, error: BaseException) -> BaseException:

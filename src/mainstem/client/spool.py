@@ -18,7 +18,7 @@ from mainstem.wire import drop_aborted
 
 _NO_END: Final = 2**63 - 1
 _CORRUPT: Final = 2
-_RATIO: Final = 4  # how much larger compressed records are taken to be than they are now
+_RATIO: Final = 8  # how much larger compressed records are taken to be, until some were seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,16 @@ class Spool:
     def __init__(self) -> None:
         self.rows = 0
         self.size = 0
+        self._row_bytes = 0.0
         self._parts: deque[Part] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._parts)
+
+    def decoded(self, rows: int, size: int) -> None:
+        """How large rows turned out to be: compressed ones are counted as such from now on."""
+        if rows:
+            self._row_bytes = size / rows
 
     def add(self, chunk: Fetched) -> None:
         """Put a chunk in line. Raises ``Corrupt`` for transaction markers that are broken."""
@@ -65,7 +71,7 @@ class Spool:
             end,
             min(end, max(chunk.start, chunk.headers[-1].last_offset + 1)),
             chunk.epochs,
-            *_measure(headers, chunk.start, end),
+            *self._measure(headers, chunk.start, end),
         )
         self._put(part)
 
@@ -89,7 +95,7 @@ class Spool:
             self.rows -= part.rows
             self.size -= part.size
             if part.rows > rows or part.size > size:
-                head, rest = _split(part, rows, size, whole=not taken)
+                head, rest = self._split(part, rows, size, whole=not taken)
                 if rest is not None:
                     self._put(rest, first=True)
                 if head is not None:
@@ -99,6 +105,49 @@ class Spool:
             rows -= part.rows
             size -= part.size
         return taken
+
+    def _split(
+        self, part: Part, rows: int, size: int, *, whole: bool
+    ) -> tuple[Part | None, Part | None]:
+        """What fits of a part, if anything, and the rest; with ``whole`` at least some of it."""
+        start = part.from_offset
+        for at, header in enumerate(part.headers):
+            count = _rows(header, start, part.to_offset)
+            dense = header.record_count == header.last_offset_delta + 1
+            if count > rows and dense and rows > 0:
+                return self._cut(part, at + 1, at, max(start, header.base_offset) + rows)
+            if (count > rows or size <= 0) and (at or not whole):
+                return self._cut(part, at, at, max(start, header.base_offset))
+            rows -= count
+            size -= self._weight(header)
+        return part, None
+
+    def _cut(self, part: Part, stop: int, go_on: int, offset: int) -> tuple[Part | None, Part]:
+        rest = self._measured(replace(part, headers=part.headers[go_on:], from_offset=offset))
+        if not stop:
+            return None, rest
+        head = replace(part, headers=part.headers[:stop], to_offset=offset, next_offset=offset)
+        return self._measured(head), rest
+
+    def _measured(self, part: Part) -> Part:
+        rows, size = self._measure(part.headers, part.from_offset, part.to_offset)
+        return replace(part, rows=rows, size=size)
+
+    def _measure(self, headers: list[BatchHeader], start: int, end: int) -> tuple[int, int]:
+        """Rows, at most, and bytes, about."""
+        rows = size = 0
+        for header in headers:
+            rows += _rows(header, start, end)
+            size += self._weight(header)
+        return rows, size
+
+    def _weight(self, header: BatchHeader) -> int:
+        """About how many bytes a batch's records are."""
+        if not header.codec:
+            return header.size
+        if not self._row_bytes:
+            return header.size * _RATIO
+        return max(header.size, int(header.record_count * self._row_bytes))
 
 
 def _visible(chunk: Fetched) -> list[BatchHeader]:
@@ -126,40 +175,3 @@ def _rows(header: BatchHeader, start: int, end: int) -> int:
     first = max(start, header.base_offset)
     behind = min(end, header.last_offset + 1)
     return min(header.record_count, behind - first)
-
-
-def _measure(headers: list[BatchHeader], start: int, end: int) -> tuple[int, int]:
-    """Rows, at most, and bytes, about."""
-    rows = size = 0
-    for header in headers:
-        rows += _rows(header, start, end)
-        size += header.size * _RATIO if header.codec else header.size
-    return rows, size
-
-
-def _measured(part: Part) -> Part:
-    rows, size = _measure(part.headers, part.from_offset, part.to_offset)
-    return replace(part, rows=rows, size=size)
-
-
-def _split(part: Part, rows: int, size: int, *, whole: bool) -> tuple[Part | None, Part | None]:
-    """What fits of a part, if anything, and the rest; with ``whole`` at least some of it."""
-    start = part.from_offset
-    for at, header in enumerate(part.headers):
-        count = _rows(header, start, part.to_offset)
-        dense = header.record_count == header.last_offset_delta + 1
-        if count > rows and dense and rows > 0:
-            return _cut(part, at + 1, at, max(start, header.base_offset) + rows)
-        if (count > rows or size <= 0) and (at or not whole):
-            return _cut(part, at, at, max(start, header.base_offset))
-        rows -= count
-        size -= header.size * _RATIO if header.codec else header.size
-    return part, None
-
-
-def _cut(part: Part, stop: int, go_on: int, offset: int) -> tuple[Part | None, Part]:
-    rest = _measured(replace(part, headers=part.headers[go_on:], from_offset=offset))
-    if not stop:
-        return None, rest
-    head = replace(part, headers=part.headers[:stop], to_offset=offset, next_offset=offset)
-    return _measured(head), rest

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
+from mainstem.client.decoding import Place
 from mainstem.client.leader_epochs import UNKNOWN, EpochRuns, LogCut
 from mainstem.client.offsets import LATEST, Point, bounds, list_offsets, resolve
-from mainstem.client.reader import Place
 from mainstem.errors import Invalid
 
 _NO_OFFSET = 1
