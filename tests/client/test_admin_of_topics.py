@@ -46,7 +46,7 @@ def test_creating_what_exists_is_a_conflict_unless_it_may(stem: ms.Stem) -> None
         ("", 1, {}, "create topic ''"),
         (".", 1, {}, "create topic"),
         ("x" * 250, 1, {}, "create topic"),
-        ("fine", 0, {}, "cannot have 0 partitions"),
+        ("fine", 0, {}, "partitions=0 is not valid"),
         ("fine", 1, {"retention": 1}, "retention"),
         ("fine", 1, {"retention.ms": "soon"}, "soon"),
     ],

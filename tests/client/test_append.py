@@ -240,7 +240,7 @@ TABLE = pa.table({"value": [b"v"], "tailnum": ["N1"], "time": [1]})
         ([b"x"], {"partition": -1}, "partition=-1 is not valid"),
         ([b"x"], {"acks": 2}, "acks=2 is not valid"),
         ([b"x"], {"compression": "zip"}, "compression='zip' is not valid"),
-        ([b"x"], {"batch_bytes": 1}, "batch_bytes=1 is too small"),
+        ([b"x"], {"batch_bytes": 1}, "batch_bytes=1 is not valid: give 1024"),
         ([b"x"], {"format": "json"}, "format='json' is not a format"),
         ([1, 2], {}, "a list of rows holds a int"),
         ([{"value": b"x"}, b"x"], {}, "a list of rows holds a bytes"),

@@ -16,6 +16,13 @@ from mainstem.client.access import (
 )
 from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
 from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Written
+from mainstem.client.arguments import (
+    check_count,
+    check_mapping,
+    check_seconds,
+    indexes_of,
+    names_of,
+)
 from mainstem.client.arrow_format import Arrow
 from mainstem.client.avro_format import Avro
 from mainstem.client.avro_resolve import can_read as avro_can_read
@@ -108,11 +115,16 @@ __all__ = [
     "Written",
     "avro_can_read",
     "bounds",
+    "check_count",
     "check_isolation",
+    "check_mapping",
+    "check_seconds",
     "decode_chunk",
     "error_for",
+    "indexes_of",
     "is_retriable",
     "list_offsets",
+    "names_of",
     "parse_addresses",
     "resolve",
     "unknown_column",

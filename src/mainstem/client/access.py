@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
+from mainstem.client.arguments import names_of
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.retry import Deadline
 from mainstem.errors import Invalid, MainstemError
@@ -191,7 +192,7 @@ class Access:
 
     async def users(self, names: Sequence[str] | None = None) -> list[User]:
         """Users with SCRAM credentials, sorted; of ``names``, those that exist."""
-        asked = None if names is None else [Message(name=name) for name in names]
+        asked = None if names is None else [Message(name=name) for name in names_of("names", names)]
 
         def read(answer: Message) -> list[User]:
             raise_for(int(answer.error_code), "list users", answer.error_message)

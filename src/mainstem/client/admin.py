@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mainstem.client.arguments import check_count, check_mapping, check_text
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.metadata import TopicMetadata
 from mainstem.client.offsets import LATEST, bounds, list_offsets
@@ -110,10 +111,12 @@ class Admin:
         Raises ``Conflict`` when it exists (unless ``exist_ok``), ``Invalid`` for a bad name,
         number or setting.
         """
-        if partitions is not None and partitions < 1:
-            raise Invalid(f"a topic cannot have {partitions} partitions: give 1 or more", code=37)
-        if replication is not None and not 1 <= replication < 1 << 15:
-            raise Invalid(f"replication={replication} is not valid: give 1 or more", code=38)
+        check_text("topic", name, code=17)
+        check_mapping("config", config or {})
+        if partitions is not None:
+            check_count("partitions", partitions, code=37)
+        if replication is not None:
+            check_count("replication", replication, code=38)
         configs = [Message(name=key, value=text(value)) for key, value in (config or {}).items()]
         topic = Message(
             name=name,
@@ -187,6 +190,7 @@ class Admin:
 
     async def add_partitions(self, name: str, total: int) -> None:
         """Grow a topic to ``total`` partitions; keys may map elsewhere afterwards."""
+        check_count("partitions", total, code=37)
         await self._known(name)
         topic = Message(name=name, count=total, assignments=None)
         message = Message(topics=[topic], timeout_ms=30_000, validate_only=False)
@@ -230,6 +234,7 @@ class Admin:
 
     async def alter(self, name: str, config: Mapping[str, Any]) -> None:
         """Set a topic's settings; ``None`` puts one back to its default (KIP-339)."""
+        check_mapping("config", config)
         await self._known(name)
         configs = [
             Message(
@@ -247,8 +252,10 @@ class Admin:
 
     async def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
         """Drop the records before these offsets; the partitions' first offsets afterwards."""
+        check_mapping("before", before)
         found: dict[int, int] = {}
         for partition, offset in before.items():
+            check_count(f"before[{partition!r}]", offset, least=0)
 
             async def attempt(
                 deadline: Deadline, partition: int = partition, offset: int = offset

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from mainstem.client.arguments import check_count, check_text
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, slices
 from mainstem.client.formats import Format, Raw, check_format
@@ -67,10 +68,12 @@ class AppendOptions:
         if self.compression not in tuple(CODECS):
             names = ", ".join(repr(name) for name in CODECS)
             raise Invalid(f"compression={self.compression!r} is not valid: use one of {names}")
-        if self.partition is not None and self.partition < 0:
-            raise Invalid(f"partition={self.partition} is not valid: count from 0", code=3)
-        if self.batch_bytes < 1024:
-            raise Invalid(f"batch_bytes={self.batch_bytes} is too small: use at least 1024")
+        for name in ("key", "timestamp"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name))
+        if self.partition is not None:
+            check_count("partition", self.partition, least=0, code=3)
+        check_count("batch_bytes", self.batch_bytes, least=1024)
         check_format(self.format)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mainstem.client import metadata
+from mainstem.client.arguments import check_seconds, check_text
 from mainstem.client.connection import Connection
 from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.metadata import ClusterMetadata, PartitionMetadata, TopicMetadata
@@ -41,6 +42,11 @@ class ClientConfig:
     metadata_max_age: float = 300.0
     security: Sasl | None = None
     tls: Tls | ssl.SSLContext | bool | None = None
+
+    def __post_init__(self) -> None:
+        check_text("client_id", self.client_id)
+        for name in ("connect_timeout", "request_timeout", "retry_for", "metadata_max_age"):
+            check_seconds(name, getattr(self, name), zero=name in {"retry_for", "metadata_max_age"})
 
 
 def parse_addresses(text: str) -> list[tuple[str, int]]:
@@ -221,6 +227,7 @@ class Cluster:
     async def topic(self, name: str, deadline: Deadline, *, fresh: bool = False) -> TopicMetadata:
         """What is known about a topic. Raises ``Invalid`` with the nearest name if unknown."""
         self.check()
+        check_text("topic", name, code=17)
         found = self.metadata.topics.get(name)
         age = asyncio.get_running_loop().time() - self._refreshed.get(name, 0.0)
         if found is not None and not fresh and age < self.config.metadata_max_age:
@@ -261,6 +268,7 @@ class Cluster:
 
         Raises ``Unavailable`` while there is none.
         """
+        check_text("group", group, code=24)
         known = self._coordinators.get((kind, group))
         if known is not None and known in self.metadata.nodes:
             return known

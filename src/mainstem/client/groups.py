@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mainstem.client.arguments import check_offsets, check_text
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.kafka_errors import STALE_METADATA
 from mainstem.client.offsets import LATEST, list_offsets
@@ -103,6 +104,7 @@ class Groups:
 
     async def describe(self, group: str) -> GroupDescription:
         """Members, committed offsets and lag. Raises ``Invalid`` for a group nobody knows."""
+        check_text("group", group, code=24)
         message = Message(groups=[group], include_authorized_operations=False)
 
         async def attempt(deadline: Deadline) -> Message:
@@ -203,6 +205,7 @@ class Groups:
 
     async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
         """Set a group's offsets from outside. Raises ``Conflict`` while it has members."""
+        check_offsets("offsets", offsets)
         topics: dict[str, list[Message]] = {}
         for (topic, partition), offset in offsets.items():
             topics.setdefault(topic, []).append(

@@ -35,6 +35,7 @@ class AsyncBatches(AsyncIterator[Any]):
             self._reader = await opening()
 
     async def __anext__(self) -> Any:
+        self._check()
         await self.start()
         if self._reader is None:
             raise StopAsyncIteration

@@ -40,13 +40,18 @@ from mainstem.client import (
     TopicDescription,
     TransactionalClient,
     bounds,
+    check_count,
     check_isolation,
+    check_mapping,
+    check_seconds,
+    indexes_of,
+    names_of,
     parse_addresses,
     resolve,
 )
 from mainstem.errors import Invalid, MainstemError
 from mainstem.face.async_batches import AsyncBatches
-from mainstem.face.consumers import AsyncConsumer, AsyncOnChange
+from mainstem.face.consumers import AsyncConsumer, AsyncOnChange, check_callbacks
 from mainstem.face.transactions import AsyncTransactions
 
 _BATCH_ROWS = 65_536
@@ -90,6 +95,10 @@ async def aopen(
     from mainstem.node import open_embedded
 
     _config(options)
+    if not isinstance(path, str | os.PathLike):
+        raise Invalid(f"path={path!r} is not valid: give a directory")
+    check_mapping("broker", broker or {})
+    check_mapping("log", log or {})
     embedded = await asyncio.to_thread(open_embedded, path, broker=broker, log=log)
     try:
         stem = await aconnect(embedded.address, **options)
@@ -164,13 +173,13 @@ class AsyncTopic:
         isolation: Isolation = "read_uncommitted",
     ) -> Reader:
         """What ``read`` iterates over: ``next()`` gives a batch or ``None``; close it."""
-        if batch_rows < 1:
-            raise Invalid(f"batch_rows={batch_rows} is not valid: give 1 or more")
+        check_count("batch_rows", batch_rows)
+        check_seconds("max_wait", max_wait, zero=True)
         check_isolation(isolation)
         committed = isolation == "read_committed"
         cluster = self._stem.cluster
         first, last = await self.offsets(committed=committed)
-        chosen = first.keys() if partitions is None else partitions
+        chosen = first.keys() if partitions is None else indexes_of("partitions", partitions)
         for partition in set(chosen) - first.keys():
             raise Invalid(
                 f"topic {self.name!r} has no partition {partition}: it has {len(first)}, from 0 "
@@ -378,10 +387,9 @@ class AsyncStem:
     ) -> AsyncConsumer:
         """A member of a group; joins with ``async with`` or the first batch. See ``Stem``'s."""
         pattern = topics if isinstance(topics, re.Pattern) else None
-        names = (topics,) if isinstance(topics, str) else topics
         settings = ConsumerSettings(
             group,
-            () if isinstance(names, re.Pattern) else tuple(names),
+            names_of("topics", topics) if pattern is None else (),
             pattern=pattern,
             format=Raw() if format is None else format,
             start=start,
@@ -397,6 +405,7 @@ class AsyncStem:
             max_poll_interval=max_poll_interval,
         )
         callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
+        check_callbacks(callbacks)
         consumer = AsyncConsumer(self.cluster, settings, callbacks)
         self.consumers.add(consumer)
         return consumer

@@ -26,7 +26,7 @@ from mainstem.client import (
 from mainstem.errors import Closed
 from mainstem.face.access import Access
 from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
-from mainstem.face.consumers import Consumer, OnChange
+from mainstem.face.consumers import Consumer, OnChange, check_callbacks
 from mainstem.face.loop import later, run
 from mainstem.face.transactions import Transactions
 
@@ -382,6 +382,8 @@ class Stem:
         Raises ``Invalid`` for an unknown topic or argument.
         """
         self.check()
+        callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
+        check_callbacks(callbacks)
         found = self._stem.consumer(
             group,
             topics,
@@ -399,7 +401,6 @@ class Stem:
             max_poll_interval=max_poll_interval,
         )
         run(found.start())
-        callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         return Consumer(self, found, callbacks)
 
     def transactions(self, transactional_id: str, *, timeout: float = 60.0) -> Transactions:

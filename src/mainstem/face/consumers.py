@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mainstem.client import Change, Cluster, ConsumerSettings, GroupConsumer, Point, TopicPartition
-from mainstem.errors import Closed
+from mainstem.errors import Closed, Invalid
 from mainstem.face.loop import later, run
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ OnChange: TypeAlias = "Callable[[list[TopicPartition]], object]"
 #: The same for asyncio; may be a coroutine function.
 AsyncOnChange: TypeAlias = "Callable[[list[TopicPartition]], Awaitable[object] | object]"
 Callbacks = Mapping[str, "Callable[[list[TopicPartition]], Any] | None"]
+
+
+def check_callbacks(callbacks: Callbacks) -> None:
+    """Raise ``Invalid`` for one that cannot be called."""
+    for kind, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise Invalid(f"on_{kind}={callback!r} is not valid: give a function")
 
 
 class AsyncConsumer(AsyncIterator[Any]):

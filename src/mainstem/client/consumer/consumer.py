@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from mainstem.client.arguments import check_offsets, check_partitions, check_seconds
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer.classic_membership import ClassicMembership
 from mainstem.client.consumer.commits import Commits
@@ -98,6 +99,11 @@ class GroupConsumer:
         assert self._membership is not None
         return self._membership
 
+    def check(self) -> None:
+        """Raise ``Closed`` after ``close``, ``Invalid`` on another event loop."""
+        self._gate.check()
+        self._cluster.check()
+
     # --- batches -----------------------------------------------------------------------------
 
     async def step(self, timeout: float | None = None) -> Any:
@@ -106,6 +112,9 @@ class GroupConsumer:
         Asking for the next batch says that the ones before are processed. Raises ``Conflict``
         when the group went on without this consumer; the next call joins again.
         """
+        self.check()
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
         self.membership.inside()
         self.positions.all_processed()
         try:
@@ -251,12 +260,11 @@ class GroupConsumer:
         Without ``wait`` it happens behind the scenes, in order; an error is raised by the next
         ``step`` or ``commit``. Raises ``Conflict`` when partitions went to others meanwhile.
         """
-        self.membership  # noqa: B018 - raises Closed
+        self.check()
         self._raise_commit_failure()
+        if offsets is not None:
+            check_offsets("offsets", offsets)
         wanted = dict(self.positions.uncommitted() if offsets is None else offsets)
-        for (topic, index), offset in wanted.items():
-            if type(offset) is not int or offset < 0:
-                raise Invalid(f"offset {offset!r} of {topic}-{index} is not valid: give 0 or more")
         if wait:
             await self._send(wanted)
         else:
@@ -300,6 +308,7 @@ class GroupConsumer:
 
     async def seek(self, topic: str, partition: int, point: Point) -> None:
         """Go on elsewhere in an assigned partition; read-ahead is dropped."""
+        self.check()
         await self.positions.seek((topic, partition), point)
         await self._drop_reader()
 
@@ -310,12 +319,14 @@ class GroupConsumer:
 
     async def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Hand out nothing of these until ``resume``; membership and positions stay."""
-        if self.positions.pause(partitions):
+        self.check()
+        if self.positions.pause(check_partitions("partitions", partitions)):
             await self._drop_reader()
 
     async def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Undo ``pause``."""
-        if self.positions.resume(partitions):
+        self.check()
+        if self.positions.resume(check_partitions("partitions", partitions)):
             await self._drop_reader()
 
     async def committed(self) -> dict[TopicPartition, int]:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mainstem.client.arguments import check_count, check_seconds, check_text, names_of
 from mainstem.client.consumer.assignors import Assignor, Range, RoundRobin
 from mainstem.client.consumer.patterns import as_re2, check_pattern
 from mainstem.client.consumer.sticky import CooperativeSticky, Sticky
-from mainstem.client.formats import Format, Raw
+from mainstem.client.formats import Format, Raw, check_format
 from mainstem.client.offsets import Point
 from mainstem.errors import Invalid
 
@@ -57,16 +58,19 @@ class ConsumerSettings:
         _choice("protocol", self.protocol, (None, "classic", "consumer"))
         check_isolation(self.isolation)
         for name in ("session_timeout", "heartbeat_interval", "max_poll_interval"):
-            _positive(name, getattr(self, name))
+            check_seconds(name, getattr(self, name))
         if self.auto_commit is not None:
-            _positive("auto_commit", self.auto_commit)
+            check_seconds("auto_commit", self.auto_commit)
         if self.heartbeat_interval >= self.session_timeout:
             raise Invalid(
                 f"heartbeat_interval={self.heartbeat_interval:g} must be below "
                 f"session_timeout={self.session_timeout:g}: a third of it is usual"
             )
-        if self.batch_rows < 1:
-            raise Invalid(f"batch_rows={self.batch_rows} is not valid: give 1 or more")
+        check_count("batch_rows", self.batch_rows)
+        check_seconds("max_wait", self.max_wait, zero=True)
+        check_format(self.format)
+        if self.instance_id is not None:
+            check_text("instance_id", self.instance_id)
         if self.start is not None and not isinstance(self.start, int | datetime.datetime):
             _choice("start", self.start, ("earliest", "latest", None))
         if self.protocol != "consumer":
@@ -77,7 +81,7 @@ class ConsumerSettings:
         """Those of the classic protocol, best first. Raises ``Invalid`` for an unknown one."""
         if self.assignor is None:
             return tuple(ASSIGNORS[name] for name in _DEFAULT_ASSIGNORS)
-        names = (self.assignor,) if isinstance(self.assignor, str) else tuple(self.assignor)
+        names = names_of("assignor", self.assignor)
         for name in names:
             _choice("assignor", name, tuple(ASSIGNORS))
         return tuple(ASSIGNORS[name] for name in names)
@@ -110,8 +114,3 @@ def _choice(name: str, value: object, known: Sequence[object]) -> None:
         names = ", ".join(repr(each) for each in known)
         hint = f"did you mean {near[0]!r}?" if near else f"use one of {names}"
         raise Invalid(f"{name}={value!r} is not valid: {hint}")
-
-
-def _positive(name: str, value: object) -> None:
-    if not isinstance(value, int | float) or not 0 < value < 1e7:
-        raise Invalid(f"{name}={value!r} is not valid: give seconds above zero")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from mainstem.client.append import Appended, Appender, AppendOptions
+from mainstem.client.arguments import check_seconds
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer import GroupConsumer, TopicPartition
 from mainstem.client.retry import Gate
@@ -30,8 +31,7 @@ class TransactionalClient:
     def __init__(self, cluster: Cluster, transactional_id: str, *, timeout: float = 60.0) -> None:
         if not transactional_id or not isinstance(transactional_id, str):
             raise Invalid(f"transactional id {transactional_id!r} is not valid: give a name")
-        if not 0 < timeout < 1e6:
-            raise Invalid(f"timeout={timeout!r} is not valid: give seconds above zero")
+        check_seconds("timeout", timeout)
         self.id = transactional_id
         self._cluster = cluster
         self._gate = Gate(f"the transactional client {transactional_id!r}")
