@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from live_gateway import PATIENCE_S, Process, get, kill_pid, node, post, wait_for
 
+from mainstem.live import run
 from mainstem.testing import running_broker
 
 
@@ -26,19 +28,12 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield running
 
 
-def refused(*arguments: str, **environment: str) -> tuple[int, str]:
+def refused(flags: dict[str, object], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Exit code and last words of a gateway that does not start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mainstem", "live", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        env={"PATH": "/usr/bin:/bin", **environment},
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    return done.returncode, done.stderr.strip().splitlines()[-1]
+    code = run({"brokers": "127.0.0.1:1", "listen": "127.0.0.1:0", **flags}, environment={})
+    said = capsys.readouterr()
+    assert said.out == ""
+    return code, said.err.removesuffix("\n")
 
 
 def test_the_node_s_line_says_where_live_is(serving: Process) -> None:
@@ -93,29 +88,34 @@ def test_a_node_whose_live_cannot_start_says_so_and_ends(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("flags", "words"),
     [
-        (("--listen", "nonsense"), 2, "is not HOST:PORT"),
-        (("--listen", "0.0.0.0:0"), 2, "--insecure"),
-        (("--set", "wurkers=3"), 2, "did you mean 'workers'?"),
-        (("--set", "namespaces.a.kind=x"), 2, "namespaces"),
-        (("--set", "access.tokens.secrt=x", "--listen", "127.0.0.1:0"), 2, "secret"),
-        (("--set", "viewers.grace=-1", "--listen", "127.0.0.1:0"), 2, "grace"),
-        (("--listen", "0.0.0.0:0", "--insecure"), 2, "no namespace is configured"),
-        (("--config", "/nowhere.toml"), 2, "cannot be read"),
+        ({"listen": "nonsense"}, "is not HOST:PORT"),
+        ({"listen": "0.0.0.0:0"}, "--insecure"),
+        ({"listen": "no.such.host.invalid:0"}, "is unknown"),
+        ({"brokers": "x:y:z"}, "is not an address"),
+        ({"wurkers": 3}, "did you mean 'workers'?"),
+        ({"namespaces.a.kind": "x"}, "namespaces"),
+        ({"access.tokens.secrt": "x"}, "did you mean 'access.tokens.secret'?"),
+        ({"viewers.grace": -1}, "grace"),
+        ({"listen": "0.0.0.0:0", "insecure": True}, "no namespace is configured"),
+        ({"pages": "/nowhere"}, "must be a directory"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(
-    arguments: tuple[str, ...], code: int, words: str
+    flags: dict[str, object], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, sentence = refused("--brokers", "127.0.0.1:1", *arguments)
-    assert (found, sentence.startswith("mainstem live: ")) == (code, True)
+    code, sentence = refused(flags, capsys)
+    assert code == 2
+    assert sentence.startswith("mainstem live: ")
+    assert "\n" not in sentence
     assert words in sentence
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
-    with running_broker(tmp_path) as broker:
-        code, sentence = refused("--brokers", broker.address, "--listen", broker.address)
+def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = "{}:{}".format(*other.getsockname())
+        code, sentence = refused({"listen": taken}, capsys)
     assert code == 1
     assert "is in use by another process" in sentence
 

@@ -280,7 +280,6 @@ def run_with(
         raise Invalid(
             f"live needs {', '.join(missing)}, which is not installed: pip install 'mainstem[live]'"
         )
-    _log_to_stderr(settings.logging)
     with contextlib.ExitStack() as resources:
         holder = listening.reserve(settings.listen, "live", insecure=settings.insecure)
         resources.callback(holder.close)
@@ -304,6 +303,7 @@ def _run(
 
     async def main() -> None:
         role = LiveRole(settings, holder, http)
+        _log_to_stderr(settings.logging)  # nothing to log before: errors are raised
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
