@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,3 +178,56 @@ def test_what_may_not_be_done_is_denied(secure: Secure, root: ms.Stem) -> None:
         with pytest.raises(ms.Denied):
             stem.access.acls()
         assert root.access.delete_acls(principal="User:alice") == [rule]
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def command(*arguments: str, secrets: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **secrets}
+    return subprocess.run(
+        [sys.executable, "-m", "mainstem", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_the_command_line_logs_in_by_flags(secure: Secure) -> None:
+    kafka, files = secure
+    arguments = ("--brokers", kafka.listeners["SASL_SSL"], "--tls-ca", str(files.authority),
+                 "--username", "root")  # fmt: skip
+    done = command("topic", "list", "--json", *arguments, secrets={"MAINSTEM_PASSWORD": PASSWORD})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"topic": "t"' in done.stdout
+    done = command("topic", "list", *arguments, secrets={"MAINSTEM_PASSWORD": "wrong"})
+    assert done.returncode == 1
+    assert "as 'root' by SCRAM-SHA-512: the user or password" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_command_line_logs_in_by_a_file(secure: Secure, tmp_path: Path) -> None:
+    kafka, files = secure
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    (tmp_path / "token").write_text(token("root"))
+    for sasl in (
+        f'mechanism = "plain"\nusername = "root"\npassword_file = "{tmp_path}/password"',
+        f'token_file = "{tmp_path}/token"',
+    ):
+        path = tmp_path / "client.toml"
+        path.write_text(
+            f'brokers = "{kafka.listeners["SASL_SSL"]}"\n'
+            f'[tls]\nca = "{files.authority}"\n[sasl]\n{sasl}\n'
+        )
+        done = command("topic", "list", "--client-config", str(path), secrets={})
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_line_says_that_a_login_is_wanted(secure: Secure) -> None:
+    kafka, _ = secure
+    done = command("topic", "list", "--brokers", kafka.listeners["SASL_PLAINTEXT"], secrets={})
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1

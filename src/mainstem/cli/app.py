@@ -9,6 +9,7 @@ from mainstem.cli.consume import consume
 from mainstem.cli.demo import demo
 from mainstem.cli.doctor import doctor
 from mainstem.cli.live import live
+from mainstem.cli.login import ClusterCommand
 from mainstem.cli.produce import produce
 from mainstem.cli.serve import serve
 
@@ -21,8 +22,8 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.add_typer(topic.app, name="topic")
-app.command()(produce)
-app.command()(consume)
+app.command(cls=ClusterCommand)(produce)
+app.command(cls=ClusterCommand)(consume)
 app.add_typer(group.app, name="group")
 app.command()(live)
 app.command()(doctor)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mainstem.cli.options import BROKERS, PLACES, AsJson, Brokers, connect, place
-from mainstem.cli.output import note
+from mainstem.cli.output import note, progress
+from mainstem.cli.payloads import Payload, RegistryUrl, payload_format
 
 if TYPE_CHECKING:
-    from mainstem.client import Point
+    from mainstem.client import Format, Point
     from mainstem.face import Stem, Topic
 
 _WAIT_FOR_OTHERS = 5.0  # seconds without a partition before that is worth a remark
@@ -33,6 +36,12 @@ class Shape(StrEnum):
     lines = "lines"
     json = "json"
     table = "table"
+    arrow = "arrow"
+    parquet = "parquet"
+    avro = "avro"
+
+
+_FILES = (Shape.arrow, Shape.parquet)
 
 
 def consume(
@@ -55,37 +64,104 @@ def consume(
         int | None, typer.Option("--max", min=1, metavar="N", help="Stop after N records.")
     ] = None,
     shape: Annotated[
-        Shape,
-        typer.Option("--format", help="lines: values; json: an object a record; table."),
-    ] = Shape.lines,
+        Shape | None,
+        typer.Option(
+            "--format",
+            help="lines: values; json: an object a record; table; arrow: an IPC stream; parquet; "
+            "avro: json of an avro payload. [lines, json where the payload has columns]",
+        ),
+    ] = None,
+    payload: Annotated[
+        Payload, typer.Option(help="What the values are; raw: bytes as they are.")
+    ] = Payload.raw,
+    registry: RegistryUrl = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Of arrow and parquet.")
+    ] = None,
     brokers: Brokers = BROKERS,
     as_json: AsJson = False,
 ) -> None:
     """Print a topic's records."""
     point = place(begin, "--from")
-    from mainstem.cli.printing import printer
-
-    write = printer("json" if as_json else shape.value)
-    with connect(brokers) as stem:
+    wanted, payload = _shape(shape, payload, as_json=as_json)
+    if output is not None and wanted not in _FILES:
+        raise typer.BadParameter(f"--output is for arrow and parquet, not for {wanted.value}")
+    found = payload_format(payload, registry)
+    with connect(brokers) as stem, _writer(wanted, output) as write:
         source = stem.topic(topic)
         try:
             if group is None:
-                _print(source, point, until, limit, write)
+                _print(source, point, until, limit, write, found)
             else:
-                _print_as_member(stem, source, group, point, until, limit, write)
+                _print_as_member(stem, source, group, point, until, limit, write, found)
         except KeyboardInterrupt:
             if until is not Until.never:
                 raise
 
 
-def _print(topic: Topic, start: Point, until: Until, limit: int | None, write: Any) -> None:
+def _shape(shape: Shape | None, payload: Payload, *, as_json: bool) -> tuple[Shape, Payload]:
+    """What to print, and what the values are. Raises ``BadParameter`` where they do not go."""
+    if shape is Shape.avro:
+        if payload not in (Payload.raw, Payload.avro):
+            raise typer.BadParameter(f"--format avro and --payload {payload.value} do not go")
+        return Shape.json, Payload.avro
+    if as_json:
+        return Shape.json, payload
+    if shape is None:
+        shape = Shape.lines if payload is Payload.raw else Shape.json
+    if shape is Shape.lines and payload is not Payload.raw:
+        raise typer.BadParameter(f"lines are raw values: use --format json for {payload.value}")
+    return shape, payload
+
+
+@contextmanager
+def _writer(shape: Shape, output: str | None) -> Iterator[Any]:
+    if shape in _FILES:
+        from mainstem.cli.files import open_sink
+
+        with open_sink(shape.value, output) as write:
+            yield write
+        return
+    from mainstem.cli.printing import printer
+
+    yield printer(shape.value)
+
+
+def _total(topic: Topic, start: Point, limit: int | None) -> int | None:
+    """How many records there are to read, where that is known."""
+    if start != "earliest":
+        return limit
+    first, last = topic.offsets()
+    there = sum(last[index] - first[index] for index in last)
+    return there if limit is None else min(there, limit)
+
+
+def _print(
+    topic: Topic,
+    start: Point,
+    until: Until,
+    limit: int | None,
+    write: Any,
+    payload: Format | None,
+) -> None:
     left = limit
     rows = 65_536 if left is None else min(65_536, left)
-    with topic.read(start, follow=until is Until.never, batch_rows=rows) as batches:
+    # A bar would stand among the records, were they on the same terminal.
+    quiet = until is Until.never or sys.stdout.isatty()
+    with (
+        topic.read(start, follow=until is Until.never, batch_rows=rows, format=payload) as batches,
+        progress(
+            f"read {topic.name}",
+            None if quiet else _total(topic, start, limit),
+            unit="records",
+            hidden=quiet,
+        ) as advance,
+    ):
         for found in batches:
             batch = found if left is None else found.slice(0, left)
             write(batch)
             sys.stdout.flush()
+            advance(batch.num_rows)
             if left is not None:
                 left -= batch.num_rows
                 if left <= 0:
@@ -100,6 +176,7 @@ def _print_as_member(
     until: Until,
     limit: int | None,
     write: Any,
+    payload: Format | None,
 ) -> None:
     left = limit
     rows = 65_536 if left is None else min(65_536, left)
@@ -107,7 +184,7 @@ def _print_as_member(
     def assigned(partitions: list[tuple[str, int]]) -> None:
         _note_what_is_gone(stem, topic, group, [index for _, index in partitions])
 
-    options: Any = {"start": start, "auto_commit": None, "batch_rows": rows}
+    options: Any = {"start": start, "auto_commit": None, "batch_rows": rows, "format": payload}
     with stem.consumer(group, topic.name, on_assigned=assigned, **options) as consumer:
         note_due = time.monotonic() + _WAIT_FOR_OTHERS
         while True:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mainstem.cli.login import ClusterCommand
 from mainstem.cli.options import BROKERS, PLACES, AsJson, Brokers, confirm, connect, place
 from mainstem.cli.output import note, show
 
@@ -13,7 +14,7 @@ app = typer.Typer(help="List, describe, reset and delete consumer groups.", no_a
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="The consumer group.")]
 
 
-@app.command("list")
+@app.command("list", cls=ClusterCommand)
 def list_groups(brokers: Brokers = BROKERS, as_json: AsJson = False) -> None:
     """List all groups with their lag."""
     with connect(brokers) as stem:
@@ -22,7 +23,7 @@ def list_groups(brokers: Brokers = BROKERS, as_json: AsJson = False) -> None:
     show(["group", "state", "members", "lag"], rows, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=ClusterCommand)
 def describe(group: Group, brokers: Brokers = BROKERS, as_json: AsJson = False) -> None:
     """Show a group's members, committed offsets and lag."""
     with connect(brokers) as stem:
@@ -38,7 +39,7 @@ def describe(group: Group, brokers: Brokers = BROKERS, as_json: AsJson = False) 
     show(columns, rows, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=ClusterCommand)
 def reset(
     group: Group,
     topic: Annotated[str, typer.Option("--topic", metavar="TOPIC", help="In which topic.")],
@@ -59,7 +60,7 @@ def reset(
         note("dry run: nothing was changed")
 
 
-@app.command()
+@app.command(cls=ClusterCommand)
 def delete(
     group: Group,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -27,10 +27,12 @@ PLACES = "earliest|latest|OFFSET|TIME"
 
 
 def connect(brokers: str) -> Stem:
-    """The cluster at ``--brokers``."""
+    """The cluster at ``--brokers``, logged in as the command's options say."""
+    from mainstem.cli.login import Login
     from mainstem.face import connect as open_stem
 
-    return open_stem(brokers)
+    login = Login()
+    return open_stem(login.brokers(brokers), security=login.sasl(), tls=login.tls())
 
 
 def place(text: str, option: str) -> Point:

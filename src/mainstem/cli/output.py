@@ -70,9 +70,11 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: int | None, *, unit: str) -> Iterator[Advance]:
+def progress(
+    title: str, total: int | None, *, unit: str, hidden: bool = False
+) -> Iterator[Advance]:
     """A progress bar on standard error, only where that is a terminal."""
-    if not sys.stderr.isatty():
+    if hidden or not sys.stderr.isatty():
         yield lambda _amount: None
         return
     from rich.console import Console

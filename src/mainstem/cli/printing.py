@@ -1,4 +1,7 @@
-"""Records on standard output: values as lines, JSON objects, or a table."""
+"""Records on standard output: values as lines, JSON objects, or a table.
+
+Payloads that have columns are shown as the JSON object that they are.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from mainstem.client import Json
+
 _WIDEST = 60
+_HEAD = ("_topic", "_partition", "_offset", "_timestamp", "_key", "_headers")
 
 
 def printer(shape: str) -> Callable[[Any], None]:
@@ -29,14 +36,23 @@ def _lines(batch: Any) -> None:
     sys.stdout.buffer.write(data[first:last] if data is not None else b"")
 
 
+def _values(batch: Any) -> list[Any]:
+    """Raw values, or the payload's columns as JSON text."""
+    names = [name for name in batch.schema.names if name not in _HEAD]
+    if names == ["value"] and pa.types.is_binary(batch.schema.field("value").type):
+        return [_value(data) for data in batch.column("value").to_pylist()]
+    texts = Json().encode(batch.select(names), used=frozenset())
+    return [msgspec.Raw(text) for text in texts.to_pylist()]
+
+
 def _json(batch: Any) -> None:
     encode = msgspec.json.Encoder().encode
     names = ("topic", "partition", "offset", "timestamp", "key", "headers", "value")
     lines = []
-    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-        record = dict(zip(names, row, strict=True))
+    heads = (batch.column(name).to_pylist() for name in _HEAD)
+    for row in zip(*heads, _values(batch), strict=True):
+        record: dict[str, Any] = dict(zip(names, row, strict=True))
         record["key"] = _plain(record["key"])
-        record["value"] = _value(record["value"])
         record["headers"] = [[h["key"], _plain(h["value"])] for h in record["headers"]]
         lines.append(encode(record))
     sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
@@ -67,11 +83,13 @@ def _table(batch: Any) -> None:
 
     columns = ["partition", "offset", "timestamp", "key", "value"]
     picked = [batch.column(f"_{name}").to_pylist() for name in columns[:-1]]
+    names = [name for name in batch.schema.names if name not in _HEAD]
+    values = batch.column("value") if names == ["value"] else None
+    if values is None or not pa.types.is_binary(values.type):
+        values = Json().encode(batch.select(names), used=frozenset())
     rows = [
         [part, offset, moment.isoformat(timespec="milliseconds"), _short(key), _short(value)]
-        for part, offset, moment, key, value in zip(
-            *picked, batch.column("value").to_pylist(), strict=True
-        )
+        for part, offset, moment, key, value in zip(*picked, values.to_pylist(), strict=True)
     ]
     show(columns, rows, as_json=False)
 

@@ -12,6 +12,7 @@ import typer
 
 from mainstem.cli.options import BROKERS, AsJson, Brokers, connect
 from mainstem.cli.output import note, progress, show
+from mainstem.cli.payloads import Payload, RegistryUrl, payload_format
 
 
 class Source(StrEnum):
@@ -21,6 +22,10 @@ class Source(StrEnum):
     json = "json"
     csv = "csv"
     parquet = "parquet"
+    arrow = "arrow"
+
+
+_TABLES = (Source.csv, Source.parquet, Source.arrow)
 
 
 class Codec(StrEnum):
@@ -51,9 +56,17 @@ def produce(
         typer.Option(
             "--format",
             help="lines: each line is a value; json: an object a line, kept as it is; "
-            "csv, parquet: each row becomes a JSON object.",
+            "csv, parquet, arrow (IPC file or stream): each row becomes a record.",
         ),
     ] = Source.lines,
+    payload: Annotated[
+        Payload | None,
+        typer.Option(
+            help="What rows become: json, avro (needs --registry), or arrow (many rows a record). "
+            "[json; lines and JSON objects stay as they are]"
+        ),
+    ] = None,
+    registry: RegistryUrl = None,
     key: Annotated[
         str | None, typer.Option("--key", metavar="COLUMN", help="The record's key.")
     ] = None,
@@ -73,11 +86,19 @@ def produce(
     """Append a file, or standard input as it arrives, to a topic."""
     if source is Source.lines and (key or timestamp):
         raise typer.BadParameter("lines have no columns: use --format json, csv or parquet")
+    if source is Source.lines and payload not in (None, Payload.raw):
+        raise typer.BadParameter("lines have no columns: use --format json, csv or parquet")
+    if payload is Payload.protobuf or (payload is Payload.raw and source in _TABLES):
+        raise typer.BadParameter(f"rows do not become {payload.value} by themselves: use Python")
+    written_as = None if payload is None else payload_format(payload, registry)
     from mainstem.cli.sources import open_source
 
     promise = {"all": "all", "1": 1, "0": 0}[acks.value]
     started, rows, partitions = time.monotonic(), 0, Counter[int]()
-    with connect(brokers) as stem, open_source(file, source.value, key, timestamp) as found:
+    with (
+        connect(brokers) as stem,
+        open_source(file, source.value, key, timestamp, written_as) as found,
+    ):
         target = stem.topic(topic)
         with progress(f"append to {topic}", found.size, unit="bytes") as advance:
             for table, size in found.tables:

@@ -30,28 +30,38 @@ class Tables:
 
 
 @contextmanager
-def open_source(name: str, kind: str, key: str | None, timestamp: str | None) -> Iterator[Tables]:
+def open_source(
+    name: str,
+    kind: str,
+    key: str | None,
+    timestamp: str | None,
+    payload: Format | None = None,
+) -> Iterator[Tables]:
     """The file, or standard input for ``-``. Raises ``Invalid`` naming the place of bad data."""
     if name == "-":
         stream: IO[bytes] = sys.stdin.buffer
-        yield _tables(stream, kind, key, timestamp, None)
+        yield _tables(stream, kind, key, timestamp, None, payload)
         return
     with open(name, "rb") as stream:  # noqa: PTH123 - any path, as the shell gave it
         size = os.fstat(stream.fileno()).st_size
-        yield _tables(stream, kind, key, timestamp, size)
+        yield _tables(stream, kind, key, timestamp, size, payload)
 
 
 def _tables(
-    stream: IO[bytes], kind: str, key: str | None, timestamp: str | None, size: int | None
+    stream: IO[bytes],
+    kind: str,
+    key: str | None,
+    timestamp: str | None,
+    size: int | None,
+    payload: Format | None,
 ) -> Tables:
     if kind == "lines":
         return Tables(_lines(stream), Raw(), None, None, size)
     if kind == "json":
-        found = _json(stream, key, timestamp)
-        return Tables(found, Raw(), key and "_key", timestamp and "_timestamp", size)
-    if kind == "csv":
-        return Tables(_csv(stream, size), Json(), key, timestamp, size)
-    return Tables(_parquet(stream, size), Json(), key, timestamp, size)
+        found = _json(stream, key, timestamp, rows=payload is not None)
+        return Tables(found, payload or Raw(), key and "_key", timestamp and "_timestamp", size)
+    read = {"csv": _csv, "parquet": _parquet, "arrow": _arrow}[kind]
+    return Tables(read(stream, size), payload or Json(), key, timestamp, size)
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[tuple[list[bytes], int]]:
@@ -73,8 +83,13 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[Any, int]]:
             yield pa.table({"value": pa.array(lines, pa.binary())}), size
 
 
-def _json(stream: IO[bytes], key: str | None, timestamp: str | None) -> Iterator[tuple[Any, int]]:
-    """Values stay the bytes they are; they are parsed to be checked, and for key and time."""
+def _json(
+    stream: IO[bytes], key: str | None, timestamp: str | None, *, rows: bool
+) -> Iterator[tuple[Any, int]]:
+    """Values stay the bytes they are; they are parsed to be checked, and for key and time.
+
+    With ``rows`` the members are columns, for another payload.
+    """
     decode = Json().decoder()
     number = 0
     for lines, size in _chunks(stream):
@@ -88,7 +103,7 @@ def _json(stream: IO[bytes], key: str | None, timestamp: str | None) -> Iterator
             members = decode(values, lambda row, numbers=numbers: f"line {numbers[row]}")  # type: ignore[misc]
         except Corrupt as error:
             raise Invalid(f"{error}: fix it, or use --format lines", code=error.code) from error
-        columns = {"value": values}
+        columns = dict(members) if rows else {"value": values}
         for name, place in ((key, "_key"), (timestamp, "_timestamp")):
             if name is not None:
                 if name not in members:
@@ -138,3 +153,47 @@ def _parquet(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:
             yield batch, (size or 0) * batch.num_rows // rows
     except pa.ArrowInvalid as error:
         raise Invalid(f"this is not a Parquet file: {error}") from error
+
+
+def _arrow(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:
+    """An IPC stream as it arrives, or an IPC file (Feather), which begins with its name."""
+    try:
+        head = stream.read(6)
+        if head == b"ARROW1":
+            rest = head + stream.read()
+            with pa.ipc.open_file(pa.BufferReader(rest)) as file:
+                count = max(1, file.num_record_batches)
+                for index in range(file.num_record_batches):
+                    yield _checked(file.get_batch(index)), (size or 0) // count
+            return
+        with pa.ipc.open_stream(_Joined(head, stream)) as batches:
+            for batch in batches:
+                yield _checked(batch), min(batch.nbytes, size or 0)
+    except (pa.ArrowException, OSError) as error:
+        raise Invalid(f"this is not an Arrow IPC file or stream: {error}") from error
+
+
+def _checked(batch: Any) -> Any:
+    batch.validate(full=True)
+    return batch
+
+
+class _Joined:
+    """What was read already, and the rest of a stream that cannot go back."""
+
+    closed = False
+
+    def __init__(self, head: bytes, stream: IO[bytes]) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        head = self._head if size < 0 else self._head[:size]
+        self._head = self._head[len(head) :]
+        return head + self._stream.read(size - len(head) if size >= 0 else -1)
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass

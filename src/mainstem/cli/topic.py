@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mainstem.cli.login import ClusterCommand
 from mainstem.cli.options import BROKERS, AsJson, Brokers, confirm, connect, settings
 from mainstem.cli.output import note, show
 
@@ -17,7 +18,7 @@ Config = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=ClusterCommand)
 def create(
     name: Name,
     partitions: Annotated[
@@ -37,7 +38,7 @@ def create(
         note(f"created topic {name!r} with {_count(len(found.partitions), 'partition')}")
 
 
-@app.command("list")
+@app.command("list", cls=ClusterCommand)
 def list_topics(
     internal: Annotated[
         bool, typer.Option("--internal", help="The cluster's own topics, too.")
@@ -52,7 +53,7 @@ def list_topics(
     show(["topic", "partitions", "records"], rows, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=ClusterCommand)
 def describe(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="The topic; all without it.")
@@ -90,7 +91,7 @@ def describe(
     show(columns, rows, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=ClusterCommand)
 def alter(
     name: Name,
     partitions: Annotated[
@@ -112,7 +113,7 @@ def alter(
         note(f"changed topic {name!r}")
 
 
-@app.command()
+@app.command(cls=ClusterCommand)
 def delete(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
