@@ -7,8 +7,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def node(directory: str) -> Iterator[dict[str, str]]:
         process.terminate()
 
 
-def follow(url: str, cursor: str = "") -> Iterator[tuple[str, dict]]:
+def follow(url: str, cursor: str = "") -> Generator[tuple[str, dict[str, Any]]]:
     """Cursor and event of all that comes. `Last-Event-ID` is what a browser sends by itself."""
     with urlopen(Request(url, headers={"Last-Event-ID": cursor} if cursor else {})) as stream:
         block: dict[str, str] = {}
