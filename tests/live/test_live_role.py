@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_gateway import PATIENCE_S, Process, get, kill_pid, node, post, wait_for
+from live_gateway import PATIENCE_S, Process, gateway, get, kill_pid, node, post, wait_for
 
 from mainstem.live import run
 from mainstem.testing import running_broker
@@ -120,6 +121,19 @@ def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> Non
     assert "is in use by another process" in sentence
 
 
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    with running_broker(tmp_path) as broker:
+        quick = ("--set", "worker_silence_seconds=3", "--set", "drain_seconds=0.2")
+        with gateway(broker.address, *quick) as live:
+            before = set(live.children())
+            victim = min(before)
+            os.kill(victim, signal.SIGSTOP)
+            wait_for(lambda: victim not in live.children() and len(live.children()) == 2, "another")
+            wait_for(lambda: get(live.fields["http"], "/health/ready") == "ready\n", "ready")
+            assert post(live.fields["live"], "comments:1", 1)["offset"] == 0
+
+
 def test_a_kick_needs_json_and_somebody(tmp_path: Path) -> None:
     def kick(address: str, body: bytes, kind: str) -> tuple[int, str]:
         request = urllib.request.Request(f"http://{address}/kick", body, {"Content-Type": kind})
@@ -135,16 +149,16 @@ def test_a_kick_needs_json_and_somebody(tmp_path: Path) -> None:
         *("--http", "127.0.0.1:0", "--workers", "1"),
     ]
     with running_broker(tmp_path) as broker:
-        gateway = Process([*command, "--brokers", broker.address])
-        gateway.start()
+        live = Process([*command, "--brokers", broker.address])
+        live.start()
         try:
-            http = gateway.fields["http"]
+            http = live.fields["http"]
             assert kick(http, b"{}", "text/plain")[0] == 415  # what any page may send
             assert kick(http, b"{}", "application/json")[0] == 400
             assert kick(http, b'{"usr":"x"}', "application/json")[0] == 400
             assert kick(http, json.dumps({"user": "ann"}).encode(), "application/json")[0] == 200
-            gateway.process.send_signal(signal.SIGINT)
-            assert gateway.stop() == 0
+            live.process.send_signal(signal.SIGINT)
+            assert live.stop() == 0
         finally:
-            if gateway.process.poll() is None:
-                gateway.stop()
+            if live.process.poll() is None:
+                live.stop()

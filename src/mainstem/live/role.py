@@ -85,7 +85,10 @@ class LiveRole:
                 key = await self._dispatcher.cursor_key()
                 count = self.settings.worker_count
                 self._workers = Workers(
-                    self._dispatcher, count, lambda number: self._configure(number, key)
+                    self._dispatcher,
+                    count,
+                    lambda number: self._configure(number, key),
+                    self.settings.worker_silence_seconds,
                 )
                 await self._serve(when_ready)
             finally:

@@ -97,6 +97,7 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     heartbeat_seconds: float = 15.0
     drain_seconds: float = 5.0
     linger_seconds: float = 10.0
+    worker_silence_seconds: float = 30.0
     max_connections: int = 18_000
     max_publish_bytes: int = 65_536
     ring_bytes: int = 262_144
@@ -127,6 +128,8 @@ class LiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(f"workers is {self.workers}: choose 1 to 64, or 0 for the default")
         if self.name and not _NAME.fullmatch(self.name):
             raise ValueError(f"name is {self.name!r}: use 1 to 100 of A-Z a-z 0-9 . _ -")
+        if not 1.0 <= self.worker_silence_seconds <= 3600.0:
+            raise ValueError("worker_silence_seconds must be 1 to 3600")
         if self.cursor_key and len(self.cursor_key) < 16:
             raise ValueError("cursor_key is shorter than 16 characters")
 

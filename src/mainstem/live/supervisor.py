@@ -27,7 +27,7 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _FULL_BYTES = 16 << 20
 _HOPELESS_BYTES = 128 << 20
-_PATIENCE_S = 2.0
+_PATIENCE_S = 0.5
 _GRACE_S = 5.0
 
 
@@ -37,8 +37,9 @@ class Worker:
     def __init__(self, number: int, configure: bus.Configure) -> None:
         """Starts the process. It inherits one socket, the bus, and asks for nothing else."""
         self.number = number
-        self.started = time.monotonic()
+        self.started = self.heard_at = time.monotonic()
         self.port = 0
+        self._waited_for = False
         self._configure = configure
         self._pipe: Pipe[bus.FromWorker] | None = None
         self._ended = asyncio.Event()
@@ -58,6 +59,7 @@ class Worker:
         """Until its end of the bus is closed."""
 
         def on_message(message: bus.FromWorker) -> None:
+            self.heard_at = time.monotonic()
             if isinstance(message, bus.Ready):
                 self.port = message.port
                 if not self.ready.done():
@@ -89,8 +91,11 @@ class Worker:
         return 0 if self._pipe is None else self._pipe.queued
 
     async def caught_up(self) -> bool:
-        """Wait a moment until it has room again; false when it is hopelessly behind."""
-        if self._pipe is not None and self.queued > _FULL_BYTES:
+        """Wait a moment until it has room again, once; false when it is hopelessly behind."""
+        if self.queued <= _FULL_BYTES:
+            self._waited_for = False
+        elif self._pipe is not None and not self._waited_for:
+            self._waited_for = True  # the others must not wait for it again and again
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_S):
                     await self._pipe.drained()
@@ -113,15 +118,22 @@ class Worker:
 
 
 class Workers:
-    """All workers of a node. ``configure`` gives the first words for a worker by number."""
+    """All workers of a node. ``configure`` gives the first words for a worker by number; one
+    that says nothing for ``silence`` seconds is killed."""
 
     def __init__(
-        self, dispatcher: Dispatcher, count: int, configure: Callable[[int], bus.Configure]
+        self,
+        dispatcher: Dispatcher,
+        count: int,
+        configure: Callable[[int], bus.Configure],
+        silence: float = 30.0,
     ) -> None:
         self._dispatcher = dispatcher
         self._count = count
         self._configure = configure
         self._running: dict[int, Worker] = {}
+        self._silence = silence
+        self._looking: asyncio.Task[None] | None = None
         self._keeping: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self.restarts = 0
@@ -134,6 +146,7 @@ class Workers:
         self._keeping = [loop.create_task(self._keep(worker)) for worker in firsts]
         async with asyncio.timeout(_START_S):
             await asyncio.gather(*(worker.ready for worker in firsts))
+        self._looking = loop.create_task(self._look())
 
     @property
     def running(self) -> list[Worker]:
@@ -153,17 +166,32 @@ class Workers:
     async def ease(self) -> None:
         """Hold the log while a worker is behind; one that stays behind is started anew.
 
-        Its viewers reconnect and miss nothing, and those of the other workers wait two seconds
+        Its viewers reconnect and miss nothing, and those of the other workers wait half a second
         at most.
         """
         for worker in self.running:
-            if worker.queued > _FULL_BYTES and not await worker.caught_up():
+            if not await worker.caught_up():
                 logger.error("worker %d takes nothing any more: killing it", worker.number)
                 worker.process.kill()
+
+    async def _look(self) -> None:
+        """A worker says something every second; one that is silent for long hangs."""
+        while True:
+            await asyncio.sleep(self._silence / 4)
+            now = time.monotonic()
+            for worker in self.running:
+                if now - worker.heard_at > self._silence:
+                    seconds = now - worker.heard_at
+                    logger.error(
+                        "worker %d is silent for %.0f s: killing it", worker.number, seconds
+                    )
+                    worker.process.kill()
 
     async def drain(self, seconds: float) -> None:
         """Let every worker say good-bye to its viewers within ``seconds``, then end it."""
         self._stopping.set()
+        if self._looking is not None:
+            self._looking.cancel()
         self.tell_all(bus.Drain(seconds))
         if self._keeping:
             _, late = await asyncio.wait(self._keeping, timeout=seconds + _GRACE_S)
