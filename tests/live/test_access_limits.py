@@ -183,6 +183,30 @@ def test_an_address_with_many_bad_tokens_is_not_looked_at() -> None:
     rule.check_failures("a")
 
 
+def test_channels_that_nobody_watches_are_opened_at_a_rate() -> None:
+    rule, clock = limits(channels_per_address=10, channels_burst=64)
+    rule.open_channels("a", 60)
+    with pytest.raises(LimitReached) as caught:
+        rule.open_channels("a", 14)
+    assert (caught.value.reason, caught.value.retry_after) == (
+        "channels_per_address",
+        pytest.approx(1.0),
+    )
+    rule.open_channels("b", 64)
+    clock.advance(1.0)
+    rule.open_channels("a", 14)
+
+
+def test_more_channels_than_a_burst_wait_for_a_whole_burst() -> None:
+    rule, clock = limits(channels_per_address=10, channels_burst=64)
+    rule.open_channels("a", 1000)
+    with pytest.raises(LimitReached) as caught:
+        rule.open_channels("a", 1000)
+    assert caught.value.retry_after == pytest.approx(6.4)
+    clock.advance(6.4)
+    rule.open_channels("a", 1000)
+
+
 CONNECTIONS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from("ab"), st.sampled_from(["ann", "bob", None])),

@@ -158,7 +158,8 @@ def test_a_kicked_user_is_out_and_stays_out(site: Gateway) -> None:
 def test_a_kicked_user_stays_out_of_a_worker_that_starts_anew(site: Gateway) -> None:
     text = token(sub="trudy", iat=int(time.time()))
     with Raw(site.http) as operators:
-        operators.send(request("POST", "/kick", b'{"user": "trudy"}'))
+        body = b'{"user": "trudy"}'
+        operators.send(request("POST", "/kick", body, content_type="application/json"))
         assert operators.answer().status == 200
     (worker,) = site.workers()
     os.kill(worker, signal.SIGKILL)
@@ -376,12 +377,21 @@ def test_very_many_requests_at_once_are_served_or_refused(site: Gateway, canary:
 
 def test_publishing_without_end_is_slowed_by_the_limits(tmp_path: Path) -> None:
     limits = "\n[access.limits]\npublishes_per_address = 1.0\npublishes_burst = 5\n"
+    limits += "channels_per_address = 1.0\nchannels_burst = 100\n"
     with gateway(tmp_path, CONFIG + limits, "--workers", "1") as site:
         found = [site.ask("POST", "/live/comments:1", b"1") for _ in range(8)]
         assert [each.status for each in found[:5]] == [200] * 5
         assert 429 in {each.status for each in found[5:]}
         last = next(each for each in found if each.status == 429)
         assert int(last.headers["retry-after"]) <= 1
+        with site.connect() as raw:
+            raw.send(websocket_request())
+            raw.until(b"\r\n\r\n")
+            for first in (0, 64):
+                names = [f"comments:{first + number}" for number in range(64)]
+                raw.send(frame(1, json.dumps({"subscribe": names, "ref": 1}).encode()))
+            raw.until(b'"ok"')
+            assert b"channels_per_address" in raw.until(b"}")
         bad = [site.ask("GET", "/live/stats", authorization="Bearer x") for _ in range(120)]
         assert {each.status for each in bad} == {401, 429}
 

@@ -63,6 +63,10 @@ class Fanout:
 
     # Opening --------------------------------------------------------------------------
 
+    def unknown(self, names: tuple[str, ...]) -> int:
+        """How many of these channels nobody watches here: opening them is work for others."""
+        return sum(name not in self.channels for name in names)
+
     async def open(self, names: tuple[str, ...], transport: str) -> SubscriptionSet:
         """The set of these channels (sorted, distinct), watched and with a ring.
 

@@ -59,6 +59,8 @@ async def _subscribe(viewer: SocketViewer, wanted: list[str], origin: str | None
     if len(total) > 16 * MOST_CHANNELS:
         raise Invalid(f"{len(total)} channels on one socket: at most {16 * MOST_CHANNELS}")
     if added:
+        address = gateway.access.client_address(viewer.facts)
+        gateway.access.admit_channels(address, gateway.fanout.unknown(added))
         await viewer.change(total, added, start)
     return {"channels": list(total)}
 

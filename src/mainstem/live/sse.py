@@ -123,7 +123,9 @@ async def _begin(
     start = asked(gateway, facts)
     check_history(gateway, identity, names, start)
     ident = connection.id
-    admission = gateway.access.admit(identity, gateway.access.client_address(facts))
+    address = gateway.access.client_address(facts)
+    gateway.access.admit_channels(address, gateway.fanout.unknown(names))
+    admission = gateway.access.admit(identity, address)
     try:
         each = await gateway.fanout.open(names, SSE.name)
         gateway.access.check_alive(identity)  # a kick may have come while the channels opened

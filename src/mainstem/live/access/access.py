@@ -136,6 +136,11 @@ class Access:
         """
         return self._limits.connect(limit_key(address), identity.user)
 
+    def admit_channels(self, address: str, count: int) -> None:
+        """Count channels that this worker is to open. Raises ``LimitReached``."""
+        if count:
+            self._limits.open_channels(limit_key(address), count)
+
     def admit_publish(self, identity: Identity, address: str) -> None:
         """Count one publish. Raises ``LimitReached`` with the time to wait."""
         self._limits.publish(limit_key(address), identity.user)

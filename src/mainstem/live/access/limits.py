@@ -20,6 +20,7 @@ class Buckets:
 
     def __init__(self, rate: float, burst: int, remembered: int, clock: Clock) -> None:
         self._rate = rate
+        self._burst = burst
         self._depth = burst / rate if rate else 0.0
         self._remembered = remembered
         self._clock = clock
@@ -29,23 +30,25 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def wait(self, key: str) -> float:
-        """Seconds until ``key`` has a token; 0.0: it has one now. Takes none."""
+    def wait(self, key: str, count: int = 1) -> float:
+        """Seconds until ``key`` has ``count`` tokens; 0.0: it has them now. Takes none."""
         if not self._rate:
             return 0.0
         now = self._clock.monotonic()
         full_at = max(self._full_at.get(key, now), now)
         # A burst of n is n tokens at once: tolerance for rounding keeps it n.
-        return max(0.0, full_at + 1 / self._rate - now - self._depth - 1e-9)
+        return max(0.0, full_at + count / self._rate - now - self._depth - 1e-9)
 
-    def take(self, key: str) -> float:
-        """Take a token of ``key``: 0.0, or without taking any the seconds until there is one."""
-        delay = self.wait(key)
+    def take(self, key: str, count: int = 1) -> float:
+        """Take ``count`` tokens of ``key`` (a whole burst at most): 0.0, or without taking any
+        the seconds until they are there."""
+        count = min(count, self._burst)
+        delay = self.wait(key, count)
         if delay or not self._rate:
             return delay
         now = self._clock.monotonic()
         full_at = max(self._full_at.pop(key, now), now)
-        self._full_at[key] = full_at + 1 / self._rate
+        self._full_at[key] = full_at + count / self._rate
         self._forget(now)
         return 0.0
 
@@ -98,6 +101,7 @@ class Limits:
         self._connects = buckets(settings.connects_per_address, settings.connects_burst)
         self._address_publishes = buckets(settings.publishes_per_address, settings.publishes_burst)
         self._user_publishes = buckets(settings.publishes_per_user, settings.publishes_burst)
+        self._channels = buckets(settings.channels_per_address, settings.channels_burst)
         self._failures = buckets(settings.failures_per_address, settings.failures_burst)
         self._addresses: dict[str, int] = {}
         self._users: dict[str, int] = {}
@@ -138,6 +142,16 @@ class Limits:
         self._address_publishes.take(address)
         if user is not None:
             self._user_publishes.take(user)
+
+    def open_channels(self, address: str, count: int) -> None:
+        """Count channels that nobody watched here before. Raises ``LimitReached``."""
+        delay = self._channels.take(address, count)
+        if delay:
+            raise LimitReached(
+                f"too many channels that nobody else watches: try again in {delay:.0f} s",
+                reason="channels_per_address",
+                retry_after=delay,
+            )
 
     def check_failures(self, address: str) -> None:
         """Raise ``LimitReached`` where so many tokens were wrong that none is looked at."""

@@ -103,13 +103,16 @@ class TokenSettings(Section, frozen=True):
 class LimitSettings(Section, frozen=True):
     """How much one address (IPv6: one /64) and one user may have. Per node; 0: no limit.
 
-    Rates are per second, with bursts of ``…_burst``.
+    Rates are per second, with bursts of ``…_burst``. ``channels_per_address`` counts channels
+    that are not watched yet: each is news for the dispatcher, those already there cost nothing.
     """
 
     connections_per_address: int = 1_000
     connections_per_user: int = 100
     connects_per_address: float = 100.0
     connects_burst: int = 1_000
+    channels_per_address: float = 500.0
+    channels_burst: int = 5_000
     publishes_per_address: float = 50.0
     publishes_per_user: float = 10.0
     publishes_burst: int = 100
@@ -121,7 +124,7 @@ class LimitSettings(Section, frozen=True):
         _at_least_zero(self, *(name for name in self.__struct_fields__ if name != "remembered"))
         if self.remembered < 1:
             raise ValueError(f"`remembered` is {self.remembered}: it must be 1 at least")
-        for name in ("connects_burst", "publishes_burst", "failures_burst"):
+        for name in ("connects_burst", "channels_burst", "publishes_burst", "failures_burst"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` is {getattr(self, name)}: it must be 1 at least")
 
@@ -143,6 +146,7 @@ NO_LIMITS = LimitSettings(
     connections_per_address=0,
     connections_per_user=0,
     connects_per_address=0.0,
+    channels_per_address=0.0,
     publishes_per_address=0.0,
     publishes_per_user=0.0,
     failures_per_address=0.0,
