@@ -287,3 +287,24 @@ def test_what_expires_while_others_resume_is_told_soon(broker: RunningBroker) ->
             assert gone.reason == "expired"
 
     asyncio.run(scenario())
+
+
+def test_what_came_in_trickles_is_held_in_few_pieces(broker: RunningBroker) -> None:
+    fill(broker, "trickle", 0)
+
+    async def scenario() -> None:
+        async with desk(broker.address, spaces("trickle")) as dispatcher:
+            port = DeskPort(dispatcher, 1)
+            opened = await port.watch("chat:a")
+            stream = opened.stream
+            assert stream is not None
+            for number in range(200):
+                await port.publish("chat:a", number)
+            await port.until(lambda: len(port.events("chat:a")) == 200)
+            found = await port.replay(["chat:a"], {stream: 200}, cursor={stream: 7})
+            assert isinstance(found, tuple)
+            assert [data for _, _, data in found[0]] == list(range(7, 200))
+            # Three merged chunks of up to 64, and the rest; nothing was read from the log.
+            assert (dispatcher.history.misses, dispatcher.history.hits < 70) == (0, True)
+
+    asyncio.run(scenario())

@@ -24,6 +24,7 @@ from mainstem.live.pacing import Pace
 
 _ENTRY_BYTES = 4096  # what a chunk costs besides its records
 _READERS = 4
+_SMALL_ROWS, _MERGED = 256, 64
 _SILENCE_S = 2.0
 
 
@@ -55,6 +56,7 @@ class History:
         self.pace = Pace(bytes_per_second, clock or SystemClock())
         self._starts: dict[Stream, list[int]] = {}
         self._chunks: OrderedDict[tuple[Stream, int], Chunk] = OrderedDict()
+        self._fresh: dict[Stream, list[Chunk]] = {}
         self._reading: dict[tuple[Stream, int], asyncio.Task[Chunk]] = {}
         self._parked: OrderedDict[tuple[Stream, int], _Reader] = OrderedDict()
         self._turns = asyncio.Semaphore(_READERS)
@@ -83,21 +85,40 @@ class History:
             yield chunk
             start = chunk.next_offset
 
-    def remember(self, stream: Stream, start: int, next_offset: int, records: Any) -> Chunk:
+    def remember(self, stream: Stream, start: int, next_offset: int, records: Any) -> None:
         """Keep what the live reader has read. ``start`` is where it stood before."""
-        chunk = Chunk(start, next_offset, records)
-        if next_offset > start:
-            self._keep(stream, chunk)
-        return chunk
+        if next_offset <= start:
+            return
+        self._keep(stream, Chunk(start, next_offset, records))
+        if records.num_rows >= _SMALL_ROWS:
+            self._fresh.pop(stream, None)
+            return
+        fresh = self._fresh.setdefault(stream, [])
+        if fresh and fresh[-1].next_offset != start:
+            fresh.clear()
+        fresh.append(self._chunks[stream, start])
+        if len(fresh) == _MERGED:
+            self._merge(stream, self._fresh.pop(stream))
+
+    def _merge(self, stream: Stream, fresh: list[Chunk]) -> None:
+        """Many small chunks become one: replays cost per chunk."""
+        if any(self._chunks.get((stream, chunk.start)) is not chunk for chunk in fresh):
+            return  # some had to make room meanwhile
+        for chunk in fresh:
+            self._drop((stream, chunk.start))
+        records = pa.concat_batches([chunk.records for chunk in fresh])
+        self._keep(stream, Chunk(fresh[0].start, fresh[-1].next_offset, records))
 
     def forget(self, topic: str) -> None:
         """Drop what is held of a topic: it was created anew, or cut."""
         for key in [key for key in self._chunks if key[0][0] == topic]:
             self._drop(key)
+        for stream in [stream for stream in self._fresh if stream[0] == topic]:
+            del self._fresh[stream]
 
     def grown(self, stream: Stream, chunk: Chunk, size: int) -> None:
         """Rendered JSON was added to a chunk; it counts while the chunk is held."""
-        if (stream, chunk.start) in self._chunks:
+        if self._chunks.get((stream, chunk.start)) is chunk:
             chunk.size += size
             self.held += size
             self._shrink()

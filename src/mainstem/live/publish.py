@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mainstem.client import Appender, AppendOptions, Cluster, Producer, bounds, list_offsets
 from mainstem.clock import Clock, SystemClock
@@ -266,8 +267,13 @@ def _first(queue: list[_Record]) -> list[_Record]:
 
 def _read_keys(lane: _Lane, records: Any, start: int) -> None:
     headers = records.column("_headers") if "_headers" in records.schema.names else None
-    if headers is None or headers.null_count == len(headers):
+    if headers is None:
         return
+    with_headers = pc.fill_null(pc.greater(pc.list_value_length(headers), 0), False)
+    records = records.filter(with_headers)
+    if not records.num_rows:
+        return
+    headers = records.column("_headers")
     offsets = records.column("_offset").to_pylist()
     times = records.column("_timestamp").cast(pa.int64()).to_pylist()
     keys = records.column("_key").to_pylist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import datetime
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -188,7 +189,7 @@ class Replayer:
         found: dict[str, list[int]] = {name: [] for name in members}
         async for chunk in self._history.chunks(stream, lower, upper):
             for name, items in rendered(self._history, stream, chunk, members).items():
-                found[name] += [offset for offset, _ in items if lower <= offset < upper]
+                found[name] += [offset for offset, _ in _between(items, lower, upper)]
         return found
 
 
@@ -217,8 +218,9 @@ class _Answer:
     ) -> bool:
         """Tell one stream up to ``end``; false when the budget is spent before."""
         async for chunk in self._history.chunks(stream, vector[stream], end):
-            for offset, name, body in _merged(rendered(self._history, stream, chunk, mine)):
-                if not max(vector[stream], plan.channels.get(name, 0)) <= offset < end:
+            told = rendered(self._history, stream, chunk, mine)
+            for offset, name, body in _merged(told, vector[stream], end):
+                if offset < plan.channels.get(name, 0):
                     continue
                 self._items.append((name, stream, offset, body))
                 self._size += len(body)
@@ -262,11 +264,24 @@ def rendered(
     return {name: chunk.rendered[name] for name in members}
 
 
-def _merged(found: Mapping[str, list[tuple[int, bytes]]]) -> list[tuple[int, str, bytes]]:
-    merged = [(offset, name, body) for name, items in found.items() for offset, body in items]
+def _merged(
+    found: Mapping[str, list[tuple[int, bytes]]], lower: int, upper: int
+) -> list[tuple[int, str, bytes]]:
+    merged = [
+        (offset, name, body)
+        for name, items in found.items()
+        for offset, body in _between(items, lower, upper)
+    ]
     if len(found) > 1:
         merged.sort(key=lambda item: item[0])
     return merged
+
+
+def _between(items: list[tuple[int, bytes]], lower: int, upper: int) -> list[tuple[int, bytes]]:
+    """Those with ``lower <= offset < upper``; a chunk may hold far more than is asked for."""
+    start = bisect.bisect_left(items, lower, key=lambda item: item[0])
+    end = bisect.bisect_left(items, upper, key=lambda item: item[0])
+    return items[start:end]
 
 
 def _by_topic(streams: Mapping[Stream, int]) -> dict[str, dict[int, Stream]]:
