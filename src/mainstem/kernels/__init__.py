@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mainstem.kernels.json_plan import JsonPlan
     from mainstem.kernels.json_reader import decode_json
     from mainstem.kernels.json_shapes import JsonShape, widen_json
+    from mainstem.kernels.live_framer import Framer, siphash
     from mainstem.kernels.live_ring import Ring
     from mainstem.kernels.live_sender import Sender, latency_bounds
     from mainstem.kernels.payload_columns import Sources
@@ -66,6 +67,7 @@ _LAZY = {
     "JsonPlan": "json_plan",
     "JsonShape": "json_shapes",
     "ProtobufPlan": "protobuf_rows",
+    "Framer": "live_framer",
     "Ring": "live_ring",
     "Sender": "live_sender",
     "Sources": "payload_columns",
@@ -75,6 +77,7 @@ _LAZY = {
     "encode_avro": "avro_rows",
     "encode_protobuf": "protobuf_rows",
     "latency_bounds": "live_sender",
+    "siphash": "live_framer",
     "split_frames": "registry_frames",
     "widen_json": "json_shapes",
 }
@@ -85,6 +88,7 @@ __all__ = [
     "BatchError",
     "BatchHeader",
     "BinaryColumn",
+    "Framer",
     "HeaderColumn",
     "HeaderColumns",
     "JsonColumn",
@@ -119,6 +123,7 @@ __all__ = [
     "read_produce_request",
     "seal",
     "send_file",
+    "siphash",
     "split_frames",
     "stamp",
     "stamp_append_time",

@@ -39,5 +39,11 @@ cdef inline uint64_t frame_start(RingCore* ring, uint64_t number) noexcept nogil
 
 cdef void release_ring(RingCore* ring) noexcept nogil
 
+# Room for a frame of `size` bytes at the ring's head; false: no memory. Then `put_bytes` it
+# piece by piece and `commit_frame` it.
+cdef bint make_room(RingCore* ring, uint64_t size, int64_t now_us) noexcept nogil
+cdef void put_bytes(RingCore* ring, uint64_t at, uint64_t size, const unsigned char* source) noexcept nogil
+cdef void commit_frame(RingCore* ring, uint64_t size, Frame* described) noexcept nogil
+
 cdef class Ring:
     cdef RingCore* core

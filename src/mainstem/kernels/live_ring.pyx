@@ -35,7 +35,7 @@ cdef void _copy_out(RingCore* ring, uint64_t start, uint64_t size, unsigned char
         memcpy(out + before_wrap, ring.data, size - before_wrap)
 
 
-cdef void _copy_in(RingCore* ring, uint64_t start, uint64_t size, const unsigned char* source) noexcept nogil:
+cdef void put_bytes(RingCore* ring, uint64_t start, uint64_t size, const unsigned char* source) noexcept nogil:
     cdef uint64_t at = start & (ring.capacity - 1)
     cdef uint64_t before_wrap = ring.capacity - at
     if size <= before_wrap:
@@ -61,7 +61,7 @@ cdef bint _grow_bytes(RingCore* ring) noexcept nogil:
     free(ring.data)
     ring.data = grown
     ring.capacity *= 2
-    _copy_in(ring, start, held, flat)
+    put_bytes(ring, start, held, flat)
     free(flat)
     return True
 
@@ -87,7 +87,7 @@ cdef void _forget_oldest(RingCore* ring) noexcept nogil:
     ring.first += 1
 
 
-cdef bint _make_room(RingCore* ring, uint64_t size, int64_t now_us) noexcept nogil:
+cdef bint make_room(RingCore* ring, uint64_t size, int64_t now_us) noexcept nogil:
     """Room for a frame of ``size`` bytes, which is at most ``limit``. False: no memory."""
     cdef bint young
     while size > ring.capacity:
@@ -107,6 +107,14 @@ cdef bint _make_room(RingCore* ring, uint64_t size, int64_t now_us) noexcept nog
         else:
             break
     return True
+
+
+cdef void commit_frame(RingCore* ring, uint64_t size, Frame* described) noexcept nogil:
+    cdef Frame* slot = &ring.frames[ring.next & (ring.frame_capacity - 1)]
+    slot[0] = described[0]
+    slot.start = ring.head
+    ring.head += size
+    ring.next += 1
 
 
 cdef class Ring:
@@ -189,26 +197,23 @@ cdef class Ring:
         """
         cdef RingCore* ring = self.core
         cdef uint64_t size = <uint64_t>PyBytes_GET_SIZE(frame)
-        cdef Frame* slot
+        cdef Frame described
         cdef bint room
         if size == 0 or size > ring.limit:
             raise ValueError(f"a frame of {size} bytes: this ring takes 1 to {ring.limit}")
         if stream < -1 or stream >= ring.streams:
             raise ValueError(f"stream {stream} of {ring.streams}")
-        room = _make_room(ring, size, now_us)
+        room = make_room(ring, size, now_us)
         if not room:
             raise MemoryError()
-        slot = &ring.frames[ring.next & (ring.frame_capacity - 1)]
-        slot.start = ring.head
-        slot.stamp_us = stamp_us
-        slot.appended_us = now_us
-        slot.offset = offset
-        slot.stream = stream
-        slot.represented = represented
-        slot.tag = tag
-        _copy_in(ring, ring.head, size, <const unsigned char*>PyBytes_AS_STRING(frame))
-        ring.head += size
-        ring.next += 1
+        described.stamp_us = stamp_us
+        described.appended_us = now_us
+        described.offset = offset
+        described.stream = stream
+        described.represented = represented
+        described.tag = tag
+        put_bytes(ring, ring.head, size, <const unsigned char*>PyBytes_AS_STRING(frame))
+        commit_frame(ring, size, &described)
         return ring.next - 1
 
     def frame(self, uint64_t number):

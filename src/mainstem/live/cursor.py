@@ -4,7 +4,7 @@ A browser keeps one ``Last-Event-ID`` per connection and sends it back unasked; 
 bytes of it cross origins without a preflight (Fetch, "CORS-safelisted request-header"). Layout,
 before base64url without padding::
 
-    mac      8 bytes   keyed BLAKE2b of all that follows
+    mac      8 bytes   SipHash-2-4 of all that follows
     version  1 byte    1
     topic*   u24 tag of the topic name, u24 fold of its epoch, varint count of partitions,
              then per partition: varint partition, varint next offset
@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from mainstem.errors import Invalid
+from mainstem.kernels import siphash
 from mainstem.live.bus import Stream
 
 VERSION = 1
@@ -49,11 +50,11 @@ class CursorBook:
     def __init__(self, key: bytes) -> None:
         if len(key) < 16:
             raise Invalid(f"a cursor key of {len(key)} bytes: give at least 16")
-        self._key = hashlib.blake2b(key, digest_size=32, person=b"mainstem-cursor").digest()
+        self.key = hashlib.blake2b(key, digest_size=16, person=b"mainstem-cursor").digest()
 
     def sign(self, payload: bytes) -> bytes:
         """The characters for a payload as ``CursorShape`` writes it."""
-        mac = hashlib.blake2b(payload, key=self._key, digest_size=_MAC).digest()
+        mac = siphash(self.key, payload)
         return base64.urlsafe_b64encode(mac + payload).rstrip(b"=")
 
     def write(self, vector: Mapping[Stream, int]) -> bytes:
@@ -65,7 +66,7 @@ class CursorBook:
         """Place → next offset. Raises ``Invalid`` for what this key did not sign."""
         raw = _decoded(text)
         mac, payload = raw[:_MAC], raw[_MAC:]
-        good = hashlib.blake2b(payload, key=self._key, digest_size=_MAC).digest()
+        good = siphash(self.key, payload)
         if not hmac.compare_digest(mac, good):
             raise Invalid("the cursor was not signed here, or was changed on its way")
         if payload[:1] != bytes([VERSION]):
@@ -80,21 +81,21 @@ class CursorShape:
         ordered = sorted(streams, key=place_of)
         self.streams: list[Stream] = ordered
         head = bytes([VERSION])
-        self._prefixes: list[bytes] = []
+        self.prefixes: list[bytes] = []
         for (tag, epoch), group in groupby(ordered, key=lambda stream: place_of(stream)[:2]):
             members = list(group)
             head += tag.to_bytes(3, "big") + epoch.to_bytes(3, "big") + _varint(len(members))
             for stream in members:
-                self._prefixes.append(head + _varint(stream[2]))
+                self.prefixes.append(head + _varint(stream[2]))
                 head = b""
-        self._alone = head
+        self.alone = head
 
     def payload(self, offsets: Iterable[int]) -> bytes:
         """The unsigned bytes for offsets in the order of ``streams``."""
-        if not self._prefixes:
-            return self._alone
+        if not self.prefixes:
+            return self.alone
         parts = []
-        for prefix, offset in zip(self._prefixes, offsets, strict=True):
+        for prefix, offset in zip(self.prefixes, offsets, strict=True):
             parts.append(prefix)
             parts.append(_varint(offset))
         return b"".join(parts)

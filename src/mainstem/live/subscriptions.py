@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mainstem.errors import Invalid
-from mainstem.kernels import Ring, Sender
+from mainstem.kernels import Framer, Ring, Sender
 from mainstem.live.bus import Stream
 from mainstem.live.cursor import LONGEST, CursorBook, CursorShape
 from mainstem.live.frames import Framing
@@ -72,8 +72,16 @@ class SubscriptionSet:
                 "id holds about six topics or eleven partitions; split it, or use /live/ws"
             )
         self.index = {stream: place for place, stream in enumerate(self.shape.streams)}
-        self.vector = [starts[stream] for stream in self.shape.streams]
-        self.ring = Ring(self.vector, SMALLEST_RING, ring_bytes)
+        vector = [starts[stream] for stream in self.shape.streams]
+        self.ring = Ring(vector, SMALLEST_RING, ring_bytes)
+        self._framer = Framer(
+            self.ring,
+            self.shape.prefixes,
+            self.shape.alone,
+            vector,
+            book.key,
+            framing.name == "ws",
+        )
         self.spoke_us = time.time_ns() // 1000
         self.idle_since: float | None = None
         self.joining = 0
@@ -82,18 +90,20 @@ class SubscriptionSet:
         self.accounted = (0, 0, 0)
         self.pieces: dict[tuple[int, ...], asyncio.Task[Any]] = {}
         """Stretches of the past being asked, or asked a moment ago; see ``Past``."""
-        self._signed: bytes | None = None
 
     @property
     def conflatable(self) -> bool:
         """Nothing is lost by skipping frames: no channel of kind ``events``."""
-        return not self.vector
+        return not self.shape.streams
+
+    @property
+    def vector(self) -> list[int]:
+        """The next offset per stream at the head of the ring; a copy."""
+        return self._framer.vector
 
     def cursor(self) -> bytes:
         """The cursor at the head of the ring."""
-        if self._signed is None:
-            self._signed = self._book.sign(self.shape.payload(self.vector))
-        return self._signed
+        return self._framer.cursor()
 
     def cursor_at(self, vector: list[int]) -> bytes:
         """The cursor of another place."""
@@ -102,28 +112,18 @@ class SubscriptionSet:
     def move(self, starts: dict[Stream, int]) -> None:
         """Progress over stretches that hold nothing for this set."""
         for place, stream in enumerate(self.shape.streams):
-            next_offset = starts.get(stream, 0)
-            if next_offset > self.vector[place]:
-                self.vector[place] = next_offset
-                self._signed = None
+            self._framer.move(place, starts.get(stream, 0))
 
     def event(
         self, place: int, offset: int, body: bytes, tag: int, now_us: int, time_ms: int
     ) -> bool:
         """One record for the ring; False when the set had it before."""
-        if offset < self.vector[place]:
-            return False
-        self.vector[place] = offset + 1
-        self._signed = None
-        frame = self.framing.event(self.cursor(), body)
-        self.ring.append(frame, now_us, place, offset, time_ms * 1000, 1, tag)
         self.spoke_us = now_us
-        return True
+        return self._framer.event(place, offset, body, now_us, time_ms * 1000, tag)
 
     def state(self, body: bytes, tag: int, now_us: int, time_ms: int, represented: int) -> None:
         """A frame that carries no record of an ``events`` channel."""
-        frame = self.framing.event(self.cursor(), body)
-        self.ring.append(frame, now_us, -1, 0, time_ms * 1000, represented, tag)
+        self._framer.state(body, now_us, time_ms * 1000, represented, tag)
         self.spoke_us = now_us
 
     def say(self, frame: bytes, now_us: int) -> None:
@@ -135,7 +135,7 @@ class SubscriptionSet:
         """Where a viewer stands who wants frame ``number`` next; ``None``: forgotten."""
         if not self.ring.first <= number <= self.ring.next:
             return None
-        vector = list(self.vector)
+        vector = self.vector
         for later in range(self.ring.next - 1, number - 1, -1):
             place, offset = self.ring.record(later)
             if place >= 0:
