@@ -235,6 +235,39 @@ def test_what_a_killed_producer_left_is_aborted_by_the_next(
     assert topic.offsets() == topic.offsets(committed=True), "nothing hangs"
 
 
+LEFT = """
+import os, sys
+import mainstem as ms
+stem = ms.connect(sys.argv[1])
+transactions = stem.transactions(sys.argv[2])
+transaction = transactions.begin()
+transaction.append(sys.argv[2], [b"left"] * 10)
+child = os.fork()
+if child == 0:
+    for use in (transaction.commit, transactions.begin, lambda: transaction.append("t", [b"x"])):
+        try:
+            use()
+        except ms.Closed as error:
+            print(error, flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("end", flush=True)
+"""
+
+
+def test_an_interpreter_that_ends_in_a_transaction_does_not_hang_and_it_never_counts(
+    stem: ms.Stem, kafka: tuple[KafkaCluster, int], topic: ms.Topic, name: str
+) -> None:
+    command = [sys.executable, "-W", "error", "-c", LEFT, kafka[0].address, name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("opened before a fork: open it again") == 3
+    assert done.stdout.endswith("end\n")
+    with stem.transactions(name) as transactions, transactions.begin() as transaction:
+        transaction.append(name, [b"next"])
+    assert settled(topic) == ["next"]
+
+
 def test_a_zombie_is_fenced(stem: ms.Stem, topic: ms.Topic, name: str) -> None:
     with stem.transactions(name) as zombie:
         transaction = zombie.begin()
