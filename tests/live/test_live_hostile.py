@@ -391,7 +391,7 @@ def test_publishing_without_end_is_slowed_by_the_limits(tmp_path: Path) -> None:
                 names = [f"comments:{first + number}" for number in range(64)]
                 raw.send(frame(1, json.dumps({"subscribe": names, "ref": 1}).encode()))
             raw.until(b'"ok"')
-            assert b"channels_per_address" in raw.until(b"}")
+            raw.until(b"channels_per_address")
         bad = [site.ask("GET", "/live/stats", authorization="Bearer x") for _ in range(120)]
         assert {each.status for each in bad} == {401, 429}
 
