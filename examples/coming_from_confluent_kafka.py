@@ -1,5 +1,7 @@
 """The usual steps of a confluent-kafka program, in Mainstem: docs/guides has both beside."""
 
+import datetime
+import re
 import tempfile
 
 import pyarrow as pa
@@ -26,9 +28,24 @@ with tempfile.TemporaryDirectory() as directory, ms.open(directory) as stem:
                 break
     print(f"billed {total}")
 
-    # --- read without a group, from a place to the end
+    # --- topics by pattern, rebalances, seek and pause
+    def assigned(partitions: list[tuple[str, int]]) -> None:
+        print(f"took {len(partitions)} partitions")
+
+    pattern = re.compile("orders|invoices-.*")
+    with stem.consumer("audit", pattern, format=ms.Json(), on_assigned=assigned) as consumer:
+        seen = 0
+        while seen < 3:
+            seen += next(consumer).num_rows
+        consumer.pause([("orders", 0)])
+        consumer.resume([("orders", 0)])
+        consumer.seek("orders", 0, "earliest")
+
+    # --- read without a group, from a place or a time to the end
     rows = sum(batch.num_rows for batch in orders.read(start="earliest"))
     print(f"{rows} rows in all, billing is {stem.describe_group('billing').lag} behind")
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    print(f"{sum(batch.num_rows for batch in orders.read(start=yesterday))} since yesterday")
 
     # --- errors
     try:

@@ -19,6 +19,8 @@ OUTPUT = {
         "3 rows acknowledged",
         "billed 16",
         "3 rows in all, billing is 0 behind",
+        "took 3 partitions",
+        "3 since yesterday",
         "there is no topic 'order': did you mean 'orders'?",
     ],
     "raw_bytes.py": ["['25.8', '25.9']", "[3, 4]"],
