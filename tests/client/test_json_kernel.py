@@ -12,6 +12,7 @@ import random
 import re
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -134,6 +135,56 @@ def test_damaged_text_is_refused_where_python_refuses_it() -> None:
                         if any(isinstance(v, int) and float(v) != v for v in held):
                             continue
                     assert row[name] == held, value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_what_msgspec_reads_we_read_alike(seed: int) -> None:
+    """Random objects, cut and damaged: both refuse, or both have the same members."""
+    source = random.Random(seed)
+    pieces = [b"{", b"}", b"[", b"]", b",", b":", b'"a"', b'"b"', b"1", b"-1", b"0", b"1.5", b"1e5",
+              b"true", b"false", b"null", b'"\\u0041"', b'"\\ud800"', b'"\\ud83d\\ude00"', b" ",
+              b'"\xc3\xa9"', b'"\xff"', b'"\t"', b'"\\t"', b"01", b"1.", b".5", b"-", b"+1", b"NaN",
+              b"9007199254740993", b"1e400", b'"', b"\\", b"\x00"]  # fmt: skip
+    values = []
+    for _ in range(6000):
+        if source.random() < 0.5:
+            value = b"".join(source.choices(pieces, k=source.randint(0, 8)))
+            values.append(b'{"a":' + value + b"}")
+        else:
+            made = json.dumps(_random(source, 3)).encode()
+            data = bytearray(b'{"a":' + made + b', "b" : 1}')
+            for _ in range(source.randint(0, 2)):
+                data[source.randrange(len(data))] = source.choice(b'{}[],:"\\019.eE-+tfn\xff ')
+            values.append(bytes(data))
+    plain = pa.schema([pa.field("a", pa.string(), metadata={b"mainstem.json": b"mixed"})])
+    found = read(values, plain, malformed="null")
+    accepted = 0
+    for value, row in zip(values, found, strict=True):
+        wanted = _python(value)
+        try:
+            members = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            members = None
+        if wanted is None or not isinstance(members, dict):
+            # Each refuses one thing more: we and Python text that no UTF-8 has, msgspec 1e400.
+            assert row["a"] is None or wanted is not None, value
+            continue
+        if not isinstance(wanted.get("a"), str) and row["a"] is not None:
+            assert json.loads(row["a"]) == wanted["a"] == members["a"], value
+        else:
+            assert row["a"] == wanted.get("a"), value
+        accepted += 1
+    assert accepted > 1000
+
+
+def _random(source: random.Random, depth: int) -> Any:
+    kind = source.randrange(7 if depth else 5)
+    if kind == 5:
+        return [_random(source, depth - 1) for _ in range(source.randint(0, 3))]
+    if kind == 6:
+        return {f"k{at}": _random(source, depth - 1) for at in range(source.randint(0, 3))}
+    return [None, True, source.randint(-(2**70), 2**70), source.uniform(-1e9, 1e9), "é\n"][kind]
 
 
 def _python(value: bytes) -> dict[str, Any] | None:
