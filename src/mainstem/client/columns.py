@@ -124,9 +124,10 @@ def record_columns(
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise Invalid(f"column {min(repeated)!r} occurs more than once: rename one")
-    key_column = _named(batch, key, KEY)
-    timestamp_column = _named(batch, timestamp, TIMESTAMP)
-    payload = batch.select([name for name in names if name not in BOOKKEEPING])
+    key_column = _named(batch, names, key, KEY)
+    timestamp_column = _named(batch, names, timestamp, TIMESTAMP)
+    wanted = [name for name in names if name not in BOOKKEEPING]
+    payload = batch if len(wanted) == len(names) else batch.select(wanted)
     target = None
     if partition is not None:
         target = pa.repeat(pa.scalar(partition, pa.int32()), batch.num_rows)
@@ -136,7 +137,7 @@ def record_columns(
     parts = [
         None if key_column is None else _key(key_column, key or KEY),
         timestamp_column,
-        _named(batch, None, HEADERS),
+        _named(batch, names, None, HEADERS),
         target,
     ]
     pack = getattr(payload_format, "pack", None)
@@ -149,11 +150,11 @@ def record_columns(
     return Columns(len(starts), value, *parts)
 
 
-def _named(batch: Any, name: str | None, default: str) -> Any:
+def _named(batch: Any, names: list[str], name: str | None, default: str) -> Any:
     if name is None:
-        return batch.column(default) if default in batch.schema.names else None
-    if name not in batch.schema.names:
-        raise unknown_column(name, batch.schema.names)
+        return batch.column(default) if default in names else None
+    if name not in names:
+        raise unknown_column(name, names)
     return batch.column(name)
 
 

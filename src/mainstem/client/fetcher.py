@@ -12,6 +12,7 @@ from mainstem.client.fetch_request import TopicOffsets, fetch_body
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
 from mainstem.client.leader_epochs import UNKNOWN, Epochs, check_position
 from mainstem.client.metadata import PartitionMetadata
+from mainstem.client.quick_answers import fetched
 from mainstem.client.retry import Deadline
 from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
 from mainstem.kernels import BatchError, BatchHeader, read_batches
@@ -256,7 +257,7 @@ class Fetcher:
             return await connection.call(FETCH, self._message(topics), timeout=timeout)
         answer = await connection.finish(connection.start(FETCH, version, [body]), FETCH, timeout)
         assert answer is not None
-        return answer.decode()
+        return fetched(version, answer.frame, answer.body) or answer.decode()
 
     def _message(self, topics: dict[str, TopicOffsets]) -> Message:
         """The request for an old broker."""
@@ -294,7 +295,9 @@ class Fetcher:
             for position in wanted:
                 self._lost_leader(position, error)
             return
-        names = {t.id: t.name for t in self._cluster.metadata.topics.values() if t.id is not None}
+        known = self._cluster.metadata.topics
+        topics = {position.topic for position in wanted}
+        names = {known[name].id: name for name in topics if name in known}
         found = {
             (topic.__dict__.get("topic") or names.get(_id(topic)), part.partition_index): part
             for topic in answer.responses

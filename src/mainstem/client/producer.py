@@ -14,6 +14,7 @@ from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
 from mainstem.client.lanes import MAX_IN_FLIGHT, Batch, Lane
 from mainstem.client.produce_request import PRODUCE, TopicBatches, body_parts
 from mainstem.client.protocol import Answer
+from mainstem.client.quick_answers import produced
 from mainstem.client.retry import Deadline
 from mainstem.errors import Closed, MainstemError, Unavailable
 from mainstem.wire import Message
@@ -43,7 +44,11 @@ async def _answer_of(sent: _Sent) -> dict[tuple[Any, int], Message] | None:
     answer = await sent.connection.finish(sent.waiter, PRODUCE, sent.timeout)
     if answer is None:
         return None
-    names = {topic_id: name for name, topic_id, _ in sent.topics.values()}
+    names: dict[Any, str] = {topic_id: name for name, topic_id, _ in sent.topics.values()}
+    if quick := produced(sent.version, answer.frame, answer.body):
+        found, index, base_offset = quick
+        part = Message(error_code=0, base_offset=base_offset, error_message=None)
+        return {(found if sent.version < 13 else names.get(found), index): part}
     return {
         (topic.name if sent.version < 13 else names.get(topic.topic_id), part.index): part
         for topic in answer.decode().responses

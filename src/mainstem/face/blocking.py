@@ -181,8 +181,8 @@ class Topic:
         ``follow``. Columns: ``_topic``, ``_partition``, ``_offset``, ``_timestamp``, ``_key``,
         ``_headers``, then ``value`` (binary), or those of ``format``.
 
-        Reads ahead in bounded memory. A batch has at most ``batch_rows`` rows; fewer when no
-        more have arrived within ``max_wait`` seconds. ``isolation="read_committed"`` leaves out
+        Reads ahead, in about 64 MiB at most. A batch has at most ``batch_rows`` rows and about
+        8 MiB; fewer rows when no more have arrived within ``max_wait`` seconds. ``isolation="read_committed"`` leaves out
         records of aborted transactions, and ends or waits before those of open ones. Raises
         ``Invalid`` for a place outside the topic, ``Corrupt`` for damaged records, naming the
         offset.
