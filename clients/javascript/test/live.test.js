@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { live } from "../dist/mainstem-live.js";
+import { jitter } from "../src/connection.js";
 import { comment, frame, gateway, Heard, stream } from "./gateway.js";
 
 const limit = { timeout: 20_000 };
@@ -69,15 +70,26 @@ test("a reset is told, and offsets may start anew after it", limit, async (t) =>
   assert.deepEqual([first.offset, told.reason, second.offset], [7, "epoch", 0]);
 });
 
-test("the wait is no shorter than the gateway's retry", limit, async (t) => {
+test("the wait is the gateway's retry, and jitter on top", limit, async (t) => {
   const times = [];
+  t.mock.method(Math, "random", () => 0);
   const server = await gateway(t, ({ response }) => {
     times.push(performance.now());
     stream(response).end("retry: 300\n\n");
   });
   open(t, server.url).subscribe("comments:42", () => {});
-  await server.request(2);
-  assert.ok(times[1] - times[0] >= 290, `${times[1] - times[0]} ms`);
+  await server.request(3);
+  for (const at of [1, 2]) {
+    const wait = times[at] - times[at - 1];
+    assert.ok(wait >= 290, `${wait} ms`);
+  }
+});
+
+test("the jitter is full, and doubles up to a minute", (t) => {
+  const random = t.mock.method(Math, "random", () => 1);
+  assert.deepEqual([0, 1, 2, 5, 6, 60].map(jitter), [1000, 2000, 4000, 32_000, 60_000, 60_000]);
+  random.mock.mockImplementation(() => 0);
+  assert.equal(jitter(6), 0);
 });
 
 for (const status of [204, 400, 403, 404]) {
