@@ -1,7 +1,7 @@
 """``GET /live/ws``: the same channels, with subscribe, unsubscribe and publish while open.
 
 Handshake and incoming frames are the ``websockets`` library's, without its I/O; what is sent is
-a ring of finished frames, as over server-sent events. Messages: see ``docs/live.md``.
+a ring of finished frames, as over server-sent events. Messages: see ``docs/guides/live.md``.
 """
 
 from __future__ import annotations
