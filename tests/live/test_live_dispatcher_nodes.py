@@ -264,6 +264,33 @@ def test_gateways_share_a_cursor_key_without_being_told(broker: RunningBroker) -
     asyncio.run(scenario())
 
 
+def test_a_kick_reaches_all_gateways_and_those_that_start_later(broker: RunningBroker) -> None:
+    async def scenario() -> None:
+        async with desk(broker.address) as one, desk(broker.address) as two:
+            heard: list[list[bus.Kick]] = [[], []]
+            for place, dispatcher in enumerate((one, two)):
+                dispatcher.kicks.tell = heard[place].append
+            await one.cursor_key()  # shares the topic
+            await one.kicks.kick("ann", None, "rude")
+            await two.kicks.kick(None, "token-7", "stolen")
+            async with asyncio.timeout(20):
+                while [len(kicks) for kicks in heard] != [2, 2]:
+                    await asyncio.sleep(0.02)
+            assert heard[0] == heard[1]
+            assert [(k.user, k.token_id, k.reason) for k in heard[0]] == [
+                ("ann", None, "rude"),
+                (None, "token-7", "stolen"),
+            ]
+        async with desk(broker.address) as later:
+            async with asyncio.timeout(20):
+                while len(later.kicks.remembered()) < 2:
+                    await asyncio.sleep(0.02)
+            assert later.kicks.remembered() == heard[0]
+            assert all(kick.at is not None for kick in heard[0])
+
+    asyncio.run(scenario())
+
+
 def test_what_nobody_watches_is_not_read(broker: RunningBroker) -> None:
     async def scenario() -> None:
         async with desk(broker.address, chat("unwatched"), linger_seconds=0.2) as dispatcher:
@@ -277,7 +304,7 @@ def test_what_nobody_watches_is_not_read(broker: RunningBroker) -> None:
             assert len(port.all(bus.Events)) == 1
             port.says(bus.Unwatch("chat:1"))
             async with asyncio.timeout(10):
-                while dispatcher.table.reader.places:
+                while ("unwatched", 0) in dispatcher.table.reader.places:
                     await asyncio.sleep(0.05)
             await asyncio.to_thread(write, broker.address, "unwatched", rows)
             assert dispatcher.table.records_read == 5001

@@ -256,11 +256,15 @@ class TicketUsed(Message, frozen=True):
 
 
 class Kick(Message, frozen=True):
-    """Close what this user (or the holder of this token) has open; ``None`` matches nobody."""
+    """Close what this user (or the holder of this token) has open; ``None`` matches nobody.
+
+    ``at``: Unix seconds at which it was decided (``None``: now); tokens issued later are believed.
+    """
 
     user: str | None
     token_id: str | None
     reason: str
+    at: float | None = None
 
 
 class Drain(Message, frozen=True):

@@ -1,5 +1,7 @@
 """What the gateways of a cluster share without being configured: the key that signs cursors.
 
+(And who was put out: ``live/kicks.py``, in the same topic.)
+
 It is the first record of the topic ``live._control``; whoever finds none offers one, and the first
 one counts. Who may read that topic may forge cursors: guard it as you guard the channels' topics.
 """
@@ -23,6 +25,7 @@ TOPIC = "live._control"
 CONFIG = {"retention.ms": "-1", "retention.bytes": "-1"}
 PARTITIONS = 1
 _KEY = b"cursor-key"
+KICK_KEY = b"kick"
 _BYTES = 32
 
 

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from mainstem.client import Cluster, Producer
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Invalid, MainstemError
-from mainstem.live import audience, bus
+from mainstem.live import audience, bus, control
 from mainstem.live.access import LimitReached, TicketLedger
 from mainstem.live.audience import Audience, viewer_settings
 from mainstem.live.channels import BUILT_IN
 from mainstem.live.control import shared_cursor_key
 from mainstem.live.counters import Checkpoints
 from mainstem.live.history import History
+from mainstem.live.kicks import Kicks
 from mainstem.live.kinds import EventsChannel
 from mainstem.live.namespaces import find_channel, wanted_topics
 from mainstem.live.publish import Publisher, check_body
@@ -66,6 +67,8 @@ class Dispatcher:
         reader = self.table.reader
         self.audience = Audience(cluster, producer, topics, reader, clock, self.name, viewers)
         self.table.apart[audience.TOPIC] = self.audience.records
+        self.kicks = Kicks(cluster, producer, topics, reader, clock)
+        self.table.apart[control.TOPIC] = self.kicks.records
         self.tallies = Tallies()
         self._tickets = TicketLedger(clock)
         self._tasks = Tasks()
@@ -74,6 +77,7 @@ class Dispatcher:
         """Begin to read. The cluster must have been started."""
         self.table.start()
         self.audience.start()
+        self._tasks.start(self.kicks.follow())
 
     async def cursor_key(self) -> bytes:
         """What signs cursors: configured, or shared by all gateways of the cluster."""

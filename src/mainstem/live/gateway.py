@@ -175,7 +175,7 @@ class Gateway:
     def kick(self, message: Kick) -> None:
         """End what a user, or the holder of a token, has open; believe them no more."""
         if message.user is not None or message.token_id is not None:
-            self.access.revoke(token_id=message.token_id, user=message.user)
+            self.access.revoke(token_id=message.token_id, user=message.user, at=message.at)
         for ident in self.sessions.matching(user=message.user, token_id=message.token_id):
             viewer = self.viewers.get(ident)
             if viewer is not None:

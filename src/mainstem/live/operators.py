@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from mainstem.live import bus, metrics
+from mainstem.errors import MainstemError
+from mainstem.live import metrics
 
 if TYPE_CHECKING:
     from mainstem.live.role import LiveRole
@@ -24,7 +25,7 @@ logger = logging.getLogger("mainstem.live")
 
 
 class KickRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Whom to put out of this gateway: a user, or the holder of a token (its ``jti``)."""
+    """Whom to put out of all gateways: a user, or the holder of a token (its ``jti``)."""
 
     user: str | None = None
     token_id: str | None = None
@@ -56,7 +57,10 @@ def application(role: LiveRole) -> Starlette:
             return JSONResponse({"error": f"the body is no kick: {error}"}, 400)
         if (wanted.user is None) == (wanted.token_id is None):
             return JSONResponse({"error": "name a user or a token_id, one of them"}, 400)
-        role.kick(bus.Kick(wanted.user, wanted.token_id, wanted.reason))
+        try:
+            await role.kick(wanted.user, wanted.token_id, wanted.reason)
+        except MainstemError as error:
+            return JSONResponse({"error": str(error)}, 503)
         return JSONResponse({"ok": True})
 
     return Starlette(

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mainstem.client import ClientConfig, Cluster, Sasl, parse_addresses
-from mainstem.clock import SystemClock
 from mainstem.errors import Invalid, MainstemError, Unavailable
 from mainstem.live import bus, listening
 from mainstem.live import settings as configuration
@@ -66,9 +65,7 @@ class LiveRole:
         viewer_settings(settings.viewers)  # said now, not when the cluster has answered
         self._access = access_settings(settings, self.namespaces, loopback=self._loopback)
         self._pages = read_pages(settings.pages)
-        from mainstem.live.access import Revocations
 
-        self._revocations = Revocations(SystemClock())
         self._dispatcher: Dispatcher
         self._workers: Workers
 
@@ -124,10 +121,9 @@ class LiveRole:
 
         return metrics.render(self._dispatcher, self._workers)
 
-    def kick(self, kick: bus.Kick) -> None:
-        """Tell every worker to put somebody out, and those that start later not to let them in."""
-        self._revocations.add(user=kick.user, token_id=kick.token_id)
-        self._workers.tell_all(kick)
+    async def kick(self, user: str | None, token_id: str | None, reason: str) -> None:
+        """Put somebody out of all gateways of the cluster. Raises what appending raises."""
+        await self._dispatcher.kicks.kick(user, token_id, reason)
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -188,7 +184,10 @@ class LiveRole:
             max_body_bytes=settings.max_publish_bytes,
             linger_s=settings.linger_seconds,
             node=self._dispatcher.name,
-            revoked=list(self._revocations.entries()),
+            revoked=[
+                (kick.user, kick.token_id, kick.at or 0.0)
+                for kick in self._dispatcher.kicks.remembered()
+            ],
         )
 
 

@@ -138,6 +138,7 @@ class Workers:
         self._stopping = asyncio.Event()
         self.restarts = 0
         dispatcher.table.ease = self.ease
+        dispatcher.kicks.tell = self.tell_all
 
     async def start(self) -> None:
         """Start all; returns when all listen. Raises ``Unavailable`` where one cannot."""
