@@ -9,16 +9,16 @@ ring has moved on meanwhile, that is simply the next C and R.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
-from mainstem.errors import Invalid, MainstemError
+from mainstem.errors import MainstemError
 from mainstem.kernels import Sender
 from mainstem.live.bus import Stream
-from mainstem.live.cursor import CursorBook, Place, place_of
+from mainstem.live.cursor import CursorBook, place_of
 from mainstem.live.desk import Desk
 from mainstem.live.fanout import Fanout
 from mainstem.live.frames import Fields
 from mainstem.live.past import Past, Piece, Reset
+from mainstem.live.starting import Start
 from mainstem.live.subscriptions import SubscriptionSet
 
 AHEAD_SECONDS = 3.0
@@ -31,53 +31,6 @@ _DRAIN_SECONDS = 120.0
 
 class ViewerLeft(Exception):  # noqa: N818 - not a fault
     """The connection went while it was being joined."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a viewer wants to begin: a place read from a cursor, or an origin in words."""
-
-    asked: str
-    places: dict[Place, int] | None = None
-    origin: str | None = None
-
-    @property
-    def needs_history(self) -> bool:
-        """Whether it asks for what was before it came, other than by a cursor."""
-        return self.origin is not None and self.origin != "latest"
-
-
-NOW = Start("latest", None, "latest")
-
-
-def start_of(book: CursorBook, last_event_id: str | None, origin: str | None) -> Start:
-    """What a request asks for; the ``Last-Event-ID`` wins. Never raises: see ``Start``."""
-    if last_event_id:
-        return _cursor(book, last_event_id) or Start(last_event_id)
-    if not origin:
-        return NOW
-    if origin in {"latest", "earliest"} or origin.startswith("last:"):
-        return Start(origin, None, origin)
-    return _cursor(book, origin) or Start(origin, None, origin if _is_time(origin) else None)
-
-
-def _cursor(book: CursorBook, text: str) -> Start | None:
-    try:
-        return Start(text, book.read(text))
-    except Invalid:
-        return None
-
-
-def _is_time(text: str) -> bool:
-    import datetime
-
-    if text.isascii() and text.isdigit():
-        return len(text) <= 15
-    try:
-        datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 class Joiner:

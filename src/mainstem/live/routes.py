@@ -78,7 +78,7 @@ async def _route(
 
         return await serve_stream(gateway, connection, facts, headers)
     if path == "/live/ws" and method == "GET":
-        from mainstem.live.websocket import serve_socket
+        from mainstem.live.handshake import serve_socket
 
         return await serve_socket(gateway, connection, request, facts, headers)
     if path == "/live/stats" and method == "GET":

@@ -9,9 +9,9 @@ import msgspec
 from mainstem.errors import Denied, Invalid
 from mainstem.live.access import Right
 from mainstem.live.channels import parse_channel
-from mainstem.live.joining import NOW, start_of
 from mainstem.live.routes import check_message
 from mainstem.live.sse import MOST_CHANNELS, channels_of, check_history
+from mainstem.live.starting import NOW, start_of
 
 if TYPE_CHECKING:
     from mainstem.live.websocket import SocketViewer

@@ -14,7 +14,8 @@ from mainstem.live.access import Identity, RequestFacts, Right
 from mainstem.live.channels import parse_channel
 from mainstem.live.frames import SSE, Fields
 from mainstem.live.http import head
-from mainstem.live.joining import Start, ViewerLeft, start_of
+from mainstem.live.joining import ViewerLeft
+from mainstem.live.starting import Start, start_of
 
 if TYPE_CHECKING:
     from mainstem.live.access import Admission
