@@ -12,7 +12,7 @@ from mainstem.client.avro_schema import Node
 from mainstem.errors import Invalid
 from mainstem.kernels import AvroPlan
 
-# Operations, as in kernels/avro_rows.pyx.
+# Operations, as in kernels/avro_plan.pxd.
 _OPS: Final = {
     "null": 0, "boolean": 1, "int": 2, "long": 3, "float": 4, "double": 5, "bytes": 6,
     "string": 7, "fixed": 8, "enum": 9, "record": 10, "array": 11, "map": 12,

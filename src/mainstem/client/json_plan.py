@@ -12,7 +12,7 @@ from mainstem.client.arrow_shapes import Columns, Hooks
 from mainstem.errors import Corrupt, Invalid
 from mainstem.kernels import JsonPlan, JsonShape
 
-# Kinds as in kernels/json_reader.pyx.
+# Kinds as in kernels/json_plan.pxd.
 _NULL, _BOOLEAN, _INTEGER, _DOUBLE, _FLOAT, _STRING, _TEXT, _BASE64 = range(8)
 _MOMENT, _DATE, _TIME, _DECIMAL, _LIST, _OBJECT, _MAP = range(8, 15)
 _PLAIN: Final = (

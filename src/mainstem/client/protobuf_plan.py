@@ -12,7 +12,7 @@ from mainstem.client.arrow_shapes import ENUM, Columns, Hooks, convert, unknown_
 from mainstem.errors import Invalid
 from mainstem.kernels import ProtobufPlan
 
-# Kinds and modes as in kernels/protobuf_rows.pyx.
+# Kinds and modes as in kernels/protobuf_plan.pxd.
 _GROUP, _MESSAGE, _ENUM, _RAW, _INSTANT, _DURATION = 10, 11, 14, 19, 20, 21
 _OPTIONAL, _IMPLICIT, _REPEATED, _PACKED, _MAP, _REQUIRED = range(6)
 _TYPES: Final[dict[int, Any]] = {

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.kernels.avro_rows import AvroPlan, decode_avro, encode_avro
+    from mainstem.kernels.avro_plan import AvroPlan
+    from mainstem.kernels.avro_reader import decode_avro
+    from mainstem.kernels.avro_writer import encode_avro
     from mainstem.kernels.json_plan import JsonPlan
     from mainstem.kernels.json_reader import decode_json
     from mainstem.kernels.json_shapes import JsonShape, widen_json
@@ -16,11 +18,9 @@ if TYPE_CHECKING:
     from mainstem.kernels.live_ring import Ring
     from mainstem.kernels.live_sender import Sender, latency_bounds
     from mainstem.kernels.payload_columns import Sources
-    from mainstem.kernels.protobuf_rows import (
-        ProtobufPlan,
-        decode_protobuf,
-        encode_protobuf,
-    )
+    from mainstem.kernels.protobuf_plan import ProtobufPlan
+    from mainstem.kernels.protobuf_reader import decode_protobuf
+    from mainstem.kernels.protobuf_writer import encode_protobuf
     from mainstem.kernels.registry_frames import split_frames
 
 try:
@@ -63,19 +63,19 @@ except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subpro
 
 # For payload formats and live's workers: a broker, which must start at once, does without.
 _LAZY = {
-    "AvroPlan": "avro_rows",
+    "AvroPlan": "avro_plan",
     "JsonPlan": "json_plan",
     "JsonShape": "json_shapes",
-    "ProtobufPlan": "protobuf_rows",
+    "ProtobufPlan": "protobuf_plan",
     "Framer": "live_framer",
     "Ring": "live_ring",
     "Sender": "live_sender",
     "Sources": "payload_columns",
-    "decode_avro": "avro_rows",
+    "decode_avro": "avro_reader",
     "decode_json": "json_reader",
-    "decode_protobuf": "protobuf_rows",
-    "encode_avro": "avro_rows",
-    "encode_protobuf": "protobuf_rows",
+    "decode_protobuf": "protobuf_reader",
+    "encode_avro": "avro_writer",
+    "encode_protobuf": "protobuf_writer",
     "latency_bounds": "live_sender",
     "siphash": "live_framer",
     "split_frames": "registry_frames",
