@@ -50,12 +50,29 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
-def site(tmp_path_factory: pytest.TempPathFactory, pages: Path) -> Iterator[Gateway]:
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory, pages: Path) -> Iterator[Gateway]:
     """One worker, so that its statistics are everybody's."""
-    arguments = ("--set", f"pages={pages}", "--workers", "1")
-    with Gateway(tmp_path_factory.mktemp("live"), arguments) as gateway:
+    with Gateway(tmp_path_factory.mktemp("live"), serving(pages)) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def site(lasting: Gateway) -> Gateway:
+    """The gateway of all tests that leave it alone, without a viewer."""
+    until(lambda: connections(lasting) == 0)
+    return lasting
+
+
+@pytest.fixture
+def mortal(tmp_path_factory: pytest.TempPathFactory, pages: Path) -> Iterator[Gateway]:
+    """A gateway to be killed."""
+    with Gateway(tmp_path_factory.mktemp("live"), serving(pages)) as gateway:
+        yield gateway
+
+
+def serving(pages: Path) -> tuple[str, ...]:
+    return ("--set", f"pages={pages}", "--workers", "1")
 
 
 @pytest.fixture
@@ -68,13 +85,13 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def tab(context: BrowserContext, site: Gateway) -> Callable[[], Page]:
     """Opens a page on the gateway."""
+    return lambda: visit(context, site)
 
-    def open_tab() -> Page:
-        page = context.new_page()
-        page.goto(f"http://{site.address}/")
-        return page
 
-    return open_tab
+def visit(context: BrowserContext, gateway: Gateway) -> Page:
+    page = context.new_page()
+    page.goto(f"http://{gateway.address}/")
+    return page
 
 
 def connections(gateway: Gateway) -> int:
@@ -119,17 +136,17 @@ def test_chromiums_eventsource_hears_what_was_written(
 
 
 def test_chromiums_eventsource_resumes_after_the_gateway_was_killed(
-    site: Gateway, tab: Callable[[], Page], channel: str
+    mortal: Gateway, context: BrowserContext, channel: str
 ) -> None:
-    site.append(channel, numbers(0, 50))
-    page = tab()
-    page.evaluate(LISTEN, [f"{site.url}?channel={channel}&from=earliest", TYPES])
+    mortal.append(channel, numbers(0, 50))
+    page = visit(context, mortal)
+    page.evaluate(LISTEN, [f"{mortal.url}?channel={channel}&from=earliest", TYPES])
     page.wait_for_function("heard.filter(each => each.type === 'message').length >= 50")
-    site.kill()
-    site.append(channel, numbers(50, 100))
-    site.start()
+    mortal.kill()
+    mortal.append(channel, numbers(50, 100))
+    mortal.start()
     page.wait_for_function("heard.filter(each => each.type === 'open').length >= 2", timeout=60_000)
-    site.append(channel, numbers(100, 120))
+    mortal.append(channel, numbers(100, 120))
     page.wait_for_function("heard.filter(each => each.type === 'message').length >= 120")
     heard = page.evaluate("heard")
     data = [json.loads(each["data"])["data"] for each in heard if each["type"] == "message"]
@@ -149,15 +166,15 @@ def test_chromiums_eventsource_is_refused_for_good(site: Gateway, tab: Callable[
 
 @pytest.mark.parametrize("transport", ["fetch", "eventsource"])
 def test_our_client_resumes_after_the_gateway_was_killed(
-    site: Gateway, tab: Callable[[], Page], channel: str, transport: str
+    mortal: Gateway, context: BrowserContext, channel: str, transport: str
 ) -> None:
-    site.append(channel, numbers(0, 50))
-    page = tab()
+    mortal.append(channel, numbers(0, 50))
+    page = visit(context, mortal)
     page.evaluate(OPEN, [channel, {"from": "earliest", "transport": transport}])
     wait_for(page, 50)
-    site.kill()
-    site.append(channel, numbers(50, 100))
-    site.start()
+    mortal.kill()
+    mortal.append(channel, numbers(50, 100))
+    mortal.start()
     assert wait_for(page, 100) == numbers(0, 100)
     assert page.evaluate("resets") == []
 
