@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -9,9 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,11 +62,7 @@ def test_a_gateway_that_dies_comes_back_where_it_was(serving: Process) -> None:
         children = serving.children()
         if len(children) != 2 or children == before:
             return False
-        try:
-            return get(serving.fields["http"], "/health/ready") == "ready\n"
-        except urllib.error.HTTPError as error:
-            with error:
-                return False
+        return get(serving.fields["http"], "/health/ready") == "ready\n"
 
     wait_for(back, "live again")
     assert post(serving.fields["live"], "comments:1", "again")["partition"] >= 0
@@ -162,3 +161,64 @@ def test_a_kick_needs_json_and_somebody(tmp_path: Path) -> None:
         finally:
             if live.process.poll() is None:
                 live.stop()
+
+
+@contextmanager
+def _stream(address: str, token: str) -> Iterator[http.client.HTTPResponse]:
+    host, port = address.split(":")
+    with closing(http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)) as connection:
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request("GET", "/live?channel=comments:1", headers=headers)
+        with connection.getresponse() as answer:
+            yield answer
+
+
+def _status(address: str, token: str) -> int:
+    with _stream(address, token) as answer:
+        return answer.status
+
+
+def _lines_until(answer: http.client.HTTPResponse, wanted: bytes) -> None:
+    while wanted not in (line := answer.readline()):
+        assert line, f"the stream ended before {wanted!r}"
+
+
+@pytest.mark.slow
+def test_who_was_kicked_stays_out_also_of_workers_and_gateways_that_start_later(
+    tmp_path: Path,
+) -> None:
+    import jwt
+
+    secret = "a secret of thirty-two bytes, or more"
+    file = tmp_path / "live.toml"
+    file.write_text(
+        f'workers = 1\ndrain_seconds = 0.2\n[access.tokens]\nsecret = "{secret}"\n'
+        '[access.namespaces.comments]\nuser = ["subscribe", "publish"]\n'
+    )
+    access = ("--config", str(file))
+    now = int(time.time())
+    claims = {"sub": "ann", "exp": now + 600, "iat": now - 5}
+    old = jwt.encode(claims, secret, "HS256")
+    with running_broker(tmp_path / "log") as broker:
+        with gateway(broker.address, *access) as live:
+            address = live.fields["live"]
+            with _stream(address, old) as answer:
+                assert answer.status == 200
+                _lines_until(answer, b"event: resumed")
+                body = json.dumps({"user": "ann", "reason": "rude"}).encode()
+                kick = urllib.request.Request(
+                    f"http://{live.fields['http']}/kick", body, {"Content-Type": "application/json"}
+                )
+                urllib.request.urlopen(kick, timeout=PATIENCE_S).close()
+                _lines_until(answer, b"rude")
+            assert _status(address, old) == 401
+            (victim,) = live.children()
+            kill_pid(victim)
+            wait_for(lambda: live.children() not in ([], [victim]), "another worker")
+            wait_for(lambda: get(live.fields["http"], "/health/ready") == "ready\n", "ready")
+            assert _status(address, old) == 401
+            # Signing in again is believed.
+            new = jwt.encode({**claims, "iat": int(time.time()) + 2}, secret, "HS256")
+            assert _status(address, new) == 200
+        with gateway(broker.address, *access) as later:
+            wait_for(lambda: _status(later.fields["live"], old) == 401, "the kick is known")

@@ -106,7 +106,7 @@ class LiveRole:
         """None while viewers are served and the cluster answers; else the reason."""
         if self._reason:
             return self._reason
-        if len(self._workers.running) < self.settings.worker_count:
+        if self._workers.listening < self.settings.worker_count:
             return "a worker is being started again"
         try:
             async with asyncio.timeout(2.0):

@@ -155,6 +155,12 @@ class Workers:
         return list(self._running.values())
 
     @property
+    def listening(self) -> int:
+        """How many take connections."""
+        ready = [worker.ready for worker in self.running]
+        return sum(one.done() and one.exception() is None for one in ready)
+
+    @property
     def pids(self) -> list[int]:
         """Their process ids."""
         return [worker.process.pid for worker in self._running.values()]
