@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -44,17 +45,22 @@ def main() -> int:
         machine.pop("java", None)
         if options.overwrite:
             rows = options.rows or 1_000_000
-            keep("overwrite", overwrite(place, options.overwrite, rows, say) | {"machine": machine})
+            load = os.getloadavg()[0]
+            found = overwrite(place, options.overwrite, rows, say)
+            found |= {"machine": machine, "load when it began": round(load, 1)}
+            keep("overwrite", found)
             return 0
         plan = QUICK if options.quick else WHOLE
         plan.rows, plan.rounds = options.rows or plan.rows, options.rounds or plan.rounds
         with_native = native.installed() and (not options.engine or "native" in options.engine)
+        load = os.getloadavg()[0]
         bench = Bench(
             plan, available(options.engine), place, say, with_native, began + 60 * MINUTES
         )
         tables = everything(bench)
     found = {
         "machine": machine,
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
         "rows": plan.rows,
         "rounds": plan.rounds,
         "seconds": plan.seconds,

@@ -26,6 +26,22 @@ _WHATS = (
 _BARS = {"rocksdict": 5.0, "RocksDB native": 1 / 1.5}
 _BARRED = ("fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "readseq")
 
+_README = HERE.parents[1] / "README.md"
+_BEGIN, _END = "<!-- make bench-lsm writes this -->\n", "<!-- to here -->"
+_SHORT_NAMES = ("Mainstem", "rocksdict", "RocksDB native")
+_SHORT = (
+    ("put in order, 256 at a time", "fillseq/256"),
+    ("put in order, 4,096", "fillseq/4096"),
+    ("put in random order, 256", "fillrandom/256"),
+    ("put in random order, 4,096", "fillrandom/4096"),
+    ("get, 256", "readrandom/256"),
+    ("get, 4,096", "readrandom/4096"),
+    ("get what is not there, 256", "readmissing/256"),
+    ("scan to Arrow", "readseq/"),
+    ("put one", "fillrandom/1"),
+    ("get one", "readrandom/1"),
+)
+
 _HEAD = """# What was measured
 
 Written by `make bench-lsm` and `make bench-lsm-overwrite`; `benchmarks/lsm/__init__.py` has the
@@ -44,6 +60,27 @@ def keep(name: str, figures: dict[str, Any]) -> None:
     FIGURES.mkdir(exist_ok=True)
     (FIGURES / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
     (HERE / "RESULTS.md").write_text("\n".join(_lines()))
+    _into_readme()
+
+
+def _into_readme() -> None:
+    """Put the few rows a reader wants to know between the README's marks."""
+    found = _read("tables")
+    text = _README.read_text()
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if found is None or not end:
+        return
+    table = found["tables"]["in cache"]
+    lines = ["", "| thousand rows a second | Mainstem | rocksdict | native RocksDB | x rocksdict |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    for label, key in _SHORT:
+        row = table.get(key, {})
+        cells = [_number(row[name]) if name in row else "" for name in _SHORT_NAMES]
+        what, _, batch = key.partition("/")
+        ratio = _ratio(what, batch, row, "rocksdict")[0]
+        lines.append(f"| {label} | {' | '.join((*cells, ratio))} |")
+    _README.write_text("".join((before, begin, "\n".join(lines), "\n\n", end, after)))
 
 
 def _read(name: str) -> dict[str, Any] | None:
@@ -69,7 +106,11 @@ def _lines() -> Iterator[str]:
 
 
 def _machine(found: dict[str, Any]) -> str:
-    return " · ".join(f"{key} {value}" for key, value in found["machine"].items())
+    parts = [f"{key} {value}" for key, value in found["machine"].items()]
+    if "load" in found:
+        began, ended = found["load"]
+        parts.append(f"load of the machine {began} when it began, {ended} when it ended")
+    return " · ".join(parts)
 
 
 def _rows(table: dict[str, dict[str, float]]) -> Iterator[tuple[str, str, dict[str, float]]]:

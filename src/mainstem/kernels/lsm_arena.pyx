@@ -119,10 +119,10 @@ def kept_bytes():
     return _bytes
 
 
-def trim():
-    """Give what is on the list back to the system."""
+def trim(Py_ssize_t keep=0):
+    """Give what is on the list back to the system, but for ``keep`` bytes."""
     global _count, _bytes
-    while _count:
+    while _count and _bytes > keep:
         _count -= 1
+        _bytes -= _free[_count].size
         free(_free[_count].data)
-    _bytes = 0
