@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -128,6 +129,24 @@ def test_quotas_are_set_found_and_taken_away(stem: ms.Stem) -> None:
     access.alter_quotas({"user": "alice"}, {"producer_byte_rate": None, "request_percentage": None})
     access.alter_quotas({"user": "alice", "client-id": None}, {"consumer_byte_rate": None})
     becomes(access.quotas, [])
+
+
+def test_a_quota_slows_a_client_that_is_told_so(kafka: Kafka, stem: ms.Stem) -> None:
+    """The broker says how long it will not listen, and nothing is sent meanwhile (KIP-219)."""
+    entity = {"client-id": "slow"}
+    limits = {"producer_byte_rate": 29_000.0}  # over ten seconds
+    stem.access.alter_quotas(entity, limits)
+    becomes(lambda: stem.access.quotas(entity), [Quota(entity, limits)])
+    with ms.connect(kafka.address, client_id="slow", request_timeout=20.0) as slow:
+        topic = slow.create_topic("slow", 1)
+        rows = [os.urandom(1000) for _ in range(300)]
+        for start in range(0, 300, 50):
+            topic.append(rows[start : start + 50])
+        found = [value for batch in topic.read() for value in batch["value"].to_pylist()]
+        opened = [task.result() for task in slow._stem.cluster._open.values()]
+        assert found == rows
+        assert sum(connection.throttled for connection in opened) > 0
+    stem.access.alter_quotas(entity, dict.fromkeys(limits))
 
 
 def test_a_quota_that_does_not_exist_is_refused(stem: ms.Stem) -> None:

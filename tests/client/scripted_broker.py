@@ -44,6 +44,8 @@ class ScriptedBroker:
         self.hold: asyncio.Event | None = None
         self.producer_ids = 0
         self.refused = 0  # sequence numbers out of order
+        self.throttle_ms = 0  # what answers to Produce and Metadata ask for
+        self.arrivals: list[tuple[int, float]] = []  # API key and time of each request
         self.address = ("", 0)
         self._next: dict[tuple[int, int], int] = {}
         self._seen: dict[tuple[int, int, int], int] = {}
@@ -67,6 +69,7 @@ class ScriptedBroker:
         header = read_prefix(data, 0, len(data))
         key, version = header.api_key, header.api_version
         self.requests.append((key, version))
+        self.arrivals.append((key, asyncio.get_running_loop().time()))
         low, high = self.versions[key]
         if not low <= version <= high:  # KIP-511: only ApiVersions is answered, in version 0
             body = encode_response(key, 0, Message(error_code=35, api_keys=self._offers()))
@@ -78,6 +81,8 @@ class ScriptedBroker:
         answer = self._handlers()[key](request)
         if answer is None:
             writer.transport.abort()
+            return
+        if key == PRODUCE and request.acks == 0:
             return
         body = encode_response(key, version, answer)
         writer.write(response_frame(key, version, header.correlation_id, body))
@@ -110,7 +115,12 @@ class ScriptedBroker:
             for name in wanted
         ]
         return Message(
-            brokers=[node], cluster_id="scripted", controller_id=1, topics=topics, error_code=0
+            brokers=[node],
+            cluster_id="scripted",
+            controller_id=1,
+            topics=topics,
+            error_code=0,
+            throttle_time_ms=self.throttle_ms,
         )
 
     def _producer_id(self, _request: Message) -> Message:
@@ -125,7 +135,9 @@ class ScriptedBroker:
         for topic in request.topic_data:
             parts = [self._write(part, step) for part in topic.partition_data]
             topics.append(Message(name="t", topic_id=None, partition_responses=parts))
-        return None if step == "drop" else Message(responses=topics)
+        if step == "drop":
+            return None
+        return Message(responses=topics, throttle_time_ms=self.throttle_ms)
 
     def _write(self, part: Message, step: Step) -> Message:
         code = step if isinstance(step, int) else 0

@@ -13,6 +13,7 @@ from typing import Any
 from mainstem.client import handshake
 from mainstem.client.kafka_errors import error_for
 from mainstem.client.protocol import Answer, Protocol
+from mainstem.client.quick_answers import throttle_time
 from mainstem.client.security import Sasl, tls_error
 from mainstem.client.versions import UNSUPPORTED_VERSION, common_version, read_versions
 from mainstem.errors import Corrupt, Invalid, MainstemError, Unavailable
@@ -40,7 +41,12 @@ class Connection(asyncio.BufferedProtocol):
         self.address = address
         self._sasl = sasl
         self._answers = 0
-        self._held: list[_Held] | None = None  # while a session is renewed: what waits for it
+        self.throttled = 0.0  # seconds the broker has asked for so far
+        self._held: list[_Held] | None = None  # what waits while nothing may be sent
+        self._flowing = asyncio.Event()  # set while something may
+        self._flowing.set()
+        self._renewing = False
+        self._muted: asyncio.TimerHandle | None = None
         self._renewal: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self.versions: dict[int, int] = {}
         self.features: dict[str, int] = {}  # finalized in the cluster (KIP-584)
@@ -135,7 +141,9 @@ class Connection(asyncio.BufferedProtocol):
         if highest is not None:
             version = min(version, highest)
         body = encode_request(api_key, version, message)
-        return (await self._exchange(api_key, version, body, timeout)).decode()
+        answer = (await self._exchange(api_key, version, body, timeout)).decode()
+        self._throttle(getattr(answer, "throttle_time_ms", 0))
+        return answer
 
     def start(
         self, api_key: int, version: int, parts: Sequence[Any], *, answered: bool = True
@@ -164,10 +172,15 @@ class Connection(asyncio.BufferedProtocol):
             text = f"{api_name(api_key)} was not answered within {timeout:g} s"
             self.abort(text)
 
-        timer = asyncio.get_running_loop().call_later(timeout, late)
+        loop = asyncio.get_running_loop()
+        wait = 0.0 if self._muted is None else max(0.0, self._muted.when() - loop.time())
+        timer = loop.call_later(timeout + wait, late)
         try:
             if waiter is not None:
-                return await waiter
+                answer = await waiter
+                self._throttle(throttle_time(answer))
+                return answer
+            await self._flowing.wait()
             await self._writable.wait()
             self._check()
             return None
@@ -263,7 +276,7 @@ class Connection(asyncio.BufferedProtocol):
     def _write(
         self, frame: Callable[[], Sequence[Any]], *, answered: bool, first: bool = False
     ) -> asyncio.Future[Answer] | None:
-        """Number and send; behind a renewal of the session, unless it is part of it."""
+        """Number and send; later where nothing may be sent now, unless it is the login itself."""
         waiter = asyncio.get_running_loop().create_future() if answered else None
         if self._held is None or first:
             self._depart(frame, waiter)
@@ -290,7 +303,10 @@ class Connection(asyncio.BufferedProtocol):
         self._writable.set()
         if self._renewal is not None:
             self._renewal.cancel()
+        if self._muted is not None:
+            self._muted.cancel()
         held, self._held = self._held or [], None
+        self._flowing.set()
         waiters = [*self._waiting, *(waiter for _, waiter in held)]
         self._waiting.clear()
         for waiter in waiters:
@@ -343,13 +359,46 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _renew(self, timeout: float) -> None:
         """KIP-368: log in again before the session ends; only the login may be sent meanwhile."""
-        self._held = []
+        self._renewing = True
+        self._hold()
         try:
             await self._log_in(timeout)
         except MainstemError as error:
             self.abort(f"its session could not be renewed: {error}")
         else:
-            held, self._held = self._held, None
-            for frame, waiter in held:
-                if waiter is None or not waiter.done():
-                    self._depart(frame, waiter)
+            self._renewing = False
+            self._let_go()
+
+    # --- when nothing may be sent ------------------------------------------------------------
+
+    def _hold(self) -> None:
+        if self._held is None and self._failure is None:
+            self._held = []
+            self._flowing.clear()
+
+    def _let_go(self) -> None:
+        if self._renewing or self._muted is not None or self._held is None:
+            return
+        held, self._held = self._held, None
+        for frame, waiter in held:
+            if waiter is None or not waiter.done():
+                self._depart(frame, waiter)
+        self._flowing.set()
+
+    def _throttle(self, milliseconds: int) -> None:
+        """KIP-219: a broker over its quota says how long it will not listen; be quiet as long."""
+        if milliseconds <= 0 or self._failure is not None:
+            return
+        seconds = milliseconds / 1000
+        self.throttled += seconds
+        loop = asyncio.get_running_loop()
+        if self._muted is not None:
+            if self._muted.when() >= loop.time() + seconds:
+                return
+            self._muted.cancel()
+        self._muted = loop.call_later(seconds, self._unmute)
+        self._hold()
+
+    def _unmute(self) -> None:
+        self._muted = None
+        self._let_go()

@@ -10,12 +10,14 @@ import struct
 from typing import Any
 from uuid import UUID
 
+from mainstem.client.protocol import Answer
 from mainstem.wire import Message
 
 _ONE = 2  # a compact array of one element
 _PARTITION = struct.Struct(">ihqqq")
 _FETCH_HEAD = struct.Struct(">ihi")
 _NAMELESS = 13
+_PRODUCE, _FETCH = 0, 1
 #: No record errors, no message, no tagged fields of the partition and of the topic.
 _PRODUCED_WELL = b"\x01\x00\x00\x00"
 _PRODUCE_END = 5  # throttle time, no tagged fields
@@ -75,6 +77,22 @@ def fetched(version: int, frame: Any, body: int) -> Message | None:
     else:
         topic = Message(topic=found, partitions=[part])
     return Message(error_code=0, responses=[topic])
+
+
+def throttle_time(answer: Answer) -> int:
+    """Milliseconds for which the broker does not listen, in an answer to Produce or Fetch.
+
+    0 for other requests, whose answers are decoded anyway (KIP-219).
+    """
+    _, api_key, version = answer.request
+    frame = answer.frame
+    if api_key == _FETCH and version >= 1:
+        return int.from_bytes(frame[answer.body : answer.body + 4], "big", signed=True)
+    if api_key == _PRODUCE and 1 <= version < 9:
+        return int.from_bytes(frame[-4:], "big", signed=True)
+    if api_key == _PRODUCE and version >= 9 and not frame[-1]:  # no tagged fields behind it
+        return int.from_bytes(frame[-_PRODUCE_END:-1], "big", signed=True)
+    return 0
 
 
 def _behind_topic(frame: Any, at: int, *, nameless: bool) -> int:
