@@ -298,3 +298,20 @@ async def test_what_comes_while_a_request_is_served_is_served_next():
             body = await asyncio.wait_for(reader.readexactly(length), 5)
             assert json.loads(body)["offset"] == offset
         writer.close()
+
+
+@asynchronous
+async def test_of_too_many_that_connect_and_stall_the_oldest_is_cut_and_requests_are_served(
+    monkeypatch,
+):
+    monkeypatch.setattr("mainstem.live.connection.MOST_WAITING", 10)
+    async with site() as here, viewer(here, "channel=comments:42") as stream:
+        await stream.event()
+        stalled = [await asyncio.open_connection("127.0.0.1", here.worker.port) for _ in range(30)]
+        assert (await exchange(here, POST, until_end=False)).startswith(b"HTTP/1.1 200 ")
+        for reader, _ in stalled[:20]:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert (await stream.event()).offset == 0
+        await until(lambda: len(here.gateway.waiting) <= 10)
+        for _, writer in stalled:
+            writer.close()

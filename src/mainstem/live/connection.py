@@ -15,6 +15,9 @@ logger = logging.getLogger("mainstem.live")
 
 KEEP_ALIVE_SECONDS = 30.0
 CHUNK = 16_384
+MOST_WAITING = 1_000
+"""Connections between requests, or in the middle of one; of more, the oldest is cut. A request
+is here for milliseconds, so it is never the oldest; who opens connections and stalls is."""
 
 
 class HttpConnection:
@@ -32,6 +35,7 @@ class HttpConnection:
         self._serving = False
         self._buffered = False
         gateway.sender.set_deadline(ident, gateway.config.request_s)
+        self._wait()
 
     # Handler --------------------------------------------------------------------------
 
@@ -69,13 +73,24 @@ class HttpConnection:
 
     def closed(self) -> None:
         self._gateway.handlers.pop(self.id, None)
+        self._gateway.waiting.pop(self.id, None)
         self._waiting.clear()
+
+    def _wait(self) -> None:
+        waiting = self._gateway.waiting
+        waiting[self.id] = self
+        if len(waiting) > MOST_WAITING:
+            oldest = next(iter(waiting.values()))
+            self._gateway.refused["waiting"] += 1
+            self._gateway.sender.close(oldest.id)
+            oldest.closed()
 
     # Serving --------------------------------------------------------------------------
 
     def _next(self) -> None:
         if self._waiting and not self._serving:
             self._serving = True
+            self._gateway.waiting.pop(self.id, None)
             self._gateway.sender.set_deadline(self.id, 0)
             self._gateway.spawn(self._serve(self._waiting.popleft()))
 
@@ -97,6 +112,7 @@ class HttpConnection:
             return
         self._serving = False
         sender.set_deadline(self.id, KEEP_ALIVE_SECONDS)
+        self._wait()
         self._next()
         if self._buffered and not self._serving:
             self._buffered = False

@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -24,6 +24,9 @@ from mainstem.live.gauges import SetAccounts
 from mainstem.live.joining import Joiner
 from mainstem.live.subscriptions import SubscriptionSet
 from mainstem.live.viewers import ViewerSettings, WorkerViewers
+
+if TYPE_CHECKING:
+    from mainstem.live.connection import HttpConnection
 
 
 class Handler(Protocol):
@@ -93,6 +96,7 @@ class Gateway:
         self.counting = WorkerViewers(counting)
         self.handlers: dict[int, Handler] = {}
         self.viewers: dict[int, Viewer] = {}
+        self.waiting: dict[int, HttpConnection] = {}
         self.by_namespace: Counter[str] = Counter()
         self.evictions: Counter[str] = Counter()
         self.resets: Counter[str] = Counter()
