@@ -49,9 +49,13 @@ def reader() -> Iterator[Callable[..., Reader]]:
         each.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium, or playwright's own where that was installed."""
+    """Debian's Chromium, or playwright's own where that was installed.
+
+    One per module: while it runs, this thread counts as inside an event loop, which other
+    modules' tests would stumble over.
+    """
     from interop.live.browser import launch
 
     with closing(launch()) as browser:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pytest
 
 import mainstem as ms
-from mainstem.demo import answers, flights, run_demo, viewer
+from mainstem.demo import answers, flights, run, run_demo, viewer
 from mainstem.demo.flights import Truth
 from mainstem.demo.node import DemoNode
 from mainstem.demo.replay import Journey, parse_speed, replay
@@ -185,6 +185,21 @@ def test_what_the_live_page_got_wrong_is_a_failure_that_says_where(
     monkeypatch.setattr(flights, "count", lambda _path: wrong)
     assert run_demo() == 1
     assert "LGA on the live page: {'departures': " in capsys.readouterr().err
+
+
+def test_the_page_stands_while_somebody_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_INVITATION_S", 0.0)
+    with DemoNode() as node:
+        invitation = run._Invitation(node.live)
+        assert not invitation.stands()
+        with urlopen(f"{node.page}live?channel=board:JFK", timeout=30) as stream:
+            assert stream.readline().startswith(b"retry: ")
+            monkeypatch.setattr(run, "_INVITATION_S", 0.5)
+            assert viewer.viewers(node.live) == 1
+            assert invitation.stands()
+        while invitation.stands():
+            pass
+        assert viewer.viewers(node.live) == 0
 
 
 def test_the_demos_node_leaves_nothing_behind(

@@ -16,7 +16,7 @@ def demo(
         ),
     ] = "max",
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the node running afterwards; Ctrl-C ends it.")
+        bool, typer.Option("--keep", help="Leave the node and its live page up; Ctrl-C ends them.")
     ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the results as one JSON object.")
@@ -26,6 +26,7 @@ def demo(
 
     Starts a node on free ports in a temporary directory, replays the 336,776 flights that left
     New York City in 2013 in event-time order, reads them back as Arrow, and answers questions.
+    The address it prints first is a live page of their departures, for any browser.
     """
     from mainstem.demo import run_demo
 

@@ -24,7 +24,7 @@ from mainstem.demo.show import Show
 from mainstem.demo.viewer import viewers, year_on_the_page
 from mainstem.errors import Corrupt, Invalid, MainstemError
 
-#: How long a page that nobody has opened is kept for somebody at the terminal, in seconds.
+#: How long a page that nobody looks at is kept for somebody at the terminal, in seconds.
 _INVITATION_S = 15.0
 
 
@@ -129,8 +129,7 @@ def _stay(node: DemoNode, console: Console, *, keep: bool, as_json: bool) -> Non
             f"The page stays for those who open it within {_INVITATION_S:.0f} s, until they leave; "
             "with\n[bold]--keep[/bold] everything stays up. [bold]Ctrl-C[/bold] ends it."
         )
-        patience = time.monotonic() + _INVITATION_S
-        _wait(lambda: time.monotonic() < patience or viewers(node.live) > 0)
+        _wait(_Invitation(node.live).stands)
     elif not as_json:
         console.print("With [bold]--keep[/bold] it stays up: the page, and the log for kcat.")
 
@@ -184,6 +183,19 @@ def _as_json(found: Answers, figures: screen.Figures, wrong: list[str]) -> dict[
         "measured": figures.as_dict(),
         "differences": wrong,
     }
+
+
+class _Invitation:
+    """Stands while somebody looks at the page, and a moment longer: they may be reloading."""
+
+    def __init__(self, gateway: str) -> None:
+        self._gateway = gateway
+        self._until = time.monotonic() + _INVITATION_S
+
+    def stands(self) -> bool:
+        if viewers(self._gateway) > 0:
+            self._until = time.monotonic() + _INVITATION_S
+        return time.monotonic() < self._until
 
 
 def _wait(going_on: Callable[[], bool]) -> None:

@@ -21,6 +21,7 @@ const stream = live("/live", {
   cursor: saved?.cursor,
   from: "last:50",
   share: false, // each tab is one who watches
+  pauseAfter: 300_000, // the demo ends when nobody does
   onState(state) {
     byId("state").textContent = STATES[state];
     byId("state").dataset.state = state;
