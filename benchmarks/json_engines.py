@@ -1,9 +1,9 @@
 """JSON objects to Arrow columns: what an engine costs, one thread, the same records.
 
-``python -m benchmarks.json_engines`` prints the table of decision record 0110. Each engine gets
-what a reader has, an Arrow array of binary values, and gives columns of the same schema; what it
-needs to get there (lines joined, text cast) is its own cost. Best of several rounds, because
-other work on the machine only ever adds.
+``python -m benchmarks.json_engines`` (with the group ``bench-formats``) prints the table of
+decision record 0110. Each engine gets what a reader has, an Arrow array of binary values, and
+gives columns of the same schema; what it needs to get there (lines joined, text cast) is its own
+cost. Best of several rounds, because other work on the machine only ever adds.
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,3 +171,49 @@ def test_a_group_reads_columns_too(cli: Cli, topic: str, name: str) -> None:
     produce(cli, topic, "--payload", "arrow")
     found = cli("consume", topic, "--payload", "arrow", "--group", f"{name}-group")
     assert [json.loads(line)["value"]["n"] for line in found.out.splitlines()] == [1, 2]
+
+
+def test_a_group_commits_only_records_that_were_printed_whole(
+    cli: Cli, topic: str, name: str
+) -> None:
+    produce(cli, topic, "--payload", "arrow", stdin=b'{"n":1}\n{"n":2}\n{"n":3}\n')
+    produce(cli, topic, "--payload", "arrow", stdin=b'{"n":4}\n')
+    arguments = ("consume", topic, "--payload", "arrow", "--group", f"{name}-group", "--max")
+
+    def numbers(limit: str) -> list[int]:
+        out = cli(*arguments, limit).out
+        return [json.loads(line)["value"]["n"] for line in out.splitlines()]
+
+    assert numbers("2") == [1, 2]
+    assert numbers("3") == [1, 2, 3]
+    assert numbers("9") == [4]
+
+
+def test_a_file_that_got_no_records_is_said(cli: Cli, topic: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.parquet"
+    found = cli("consume", topic, "--format", "parquet", "-o", str(path))
+    assert (found.code, found.out) == (0, "")
+    assert "no records" in found.err
+    assert not path.exists()
+
+
+def test_a_terminal_sees_a_bar_while_a_file_is_written(
+    cli: Cli, topic: str, tmp_path: Path
+) -> None:
+    cli("produce", topic, stdin=b"a\nb\n")
+    reader, writer = pty.openpty()
+    command = [sys.executable, "-m", "mainstem", "consume", topic, "--format", "parquet"]
+    with os.fdopen(writer, "wb") as terminal:
+        done = subprocess.run(
+            [*command, "-o", str(tmp_path / "out.parquet")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            check=False,
+            timeout=60,
+            env={**os.environ, "TERM": "xterm"},
+        )
+    seen = os.read(reader, 1 << 16)
+    os.close(reader)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert f"read {topic}".encode() in seen

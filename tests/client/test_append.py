@@ -261,3 +261,21 @@ def test_a_column_that_occurs_twice_is_invalid(make_topic: MakeTopic) -> None:
     twice = pa.Table.from_arrays([pa.array([b"a"])] * 2, ["value", "value"])
     with pytest.raises(ms.Invalid, match="'value' occurs more than once"):
         make_topic().append(twice)
+
+
+def test_text_as_polars_has_it_is_appended_to_many_partitions(make_topic: MakeTopic) -> None:
+    """Views cannot be taken by rows (pyarrow 26), which putting rows into partitions does."""
+    topic = make_topic(3)
+    header = pa.large_list(pa.struct([("key", pa.string_view()), ("value", pa.binary_view())]))
+    table = pa.table(
+        {
+            "value": pa.array(["a", "b", None, "d"], pa.string_view()),
+            "_key": pa.array(["k", None, "l", "m"], pa.string_view()),
+            "_headers": pa.array([[{"key": "h", "value": b"x"}], None, [], None], header),
+        }
+    )
+    topic.append(table)
+    found = pa.Table.from_batches(topic.read()).sort_by("value")
+    assert found["value"].to_pylist() == [b"a", b"b", b"d", None]
+    assert found["_key"].to_pylist() == [b"k", None, b"m", b"l"]
+    assert found["_headers"].to_pylist() == [[{"key": "h", "value": b"x"}], [], [], []]

@@ -137,6 +137,20 @@ def test_a_batch_without_rows_has_none(make_topic: MakeTopic) -> None:
     assert read(topic)["n"].to_pylist() == [5]
 
 
+def test_a_commit_covers_whole_records(make_topic: MakeTopic, stem: ms.Stem) -> None:
+    topic = make_topic()
+    for first in (0, 3, 6):
+        topic.append(pa.table({"n": range(first, first + 3)}), format=ms.Arrow())
+    options: Any = {"format": ms.Arrow(), "batch_rows": 1, "auto_commit": None}
+    group = f"{topic.name}-group"
+    with stem.consumer(group, topic.name, start="earliest", **options) as consumer:
+        assert next(consumer)["n"].to_pylist() == [0, 1, 2]
+        consumer.commit()
+    assert stem.committed(group) == {(topic.name, 0): 1}
+    with stem.consumer(group, topic.name, **options) as consumer:
+        assert next(consumer)["n"].to_pylist() == [3, 4, 5]
+
+
 # --- schemas -------------------------------------------------------------------------------------
 
 

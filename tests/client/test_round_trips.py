@@ -242,10 +242,18 @@ def registry() -> Iterator[RunningRegistry]:
         yield found
 
 
-RAW = pa.schema([("value", pa.binary())])
+RAW = st.sampled_from(
+    [
+        pa.binary(),
+        pa.large_binary(),
+        pa.binary_view(),
+        pa.binary(3),
+        pa.dictionary(pa.int8(), pa.binary()),
+    ]
+)
 
 
-@given(tables(st.nothing(), RAW))
+@given(RAW.flatmap(lambda kind: tables(st.nothing(), pa.schema([("value", kind)]))))
 @QUICK
 def test_raw_tables_come_back(topic: ms.Topic, case: Case) -> None:
     travel(topic, case, ms.Raw(), ms.Raw())

@@ -199,7 +199,7 @@ def _print_as_member(
             batch = found if left is None else found.slice(0, left)
             write(batch)
             sys.stdout.flush()
-            consumer.commit(_positions(topic.name, batch))
+            consumer.commit(_positions(topic.name, batch, found.slice(batch.num_rows)))
             if left is not None:
                 left -= batch.num_rows
                 if left <= 0:
@@ -216,10 +216,19 @@ def _note_what_is_gone(stem: Stem, topic: Topic, group: str, partitions: list[in
             note(f"partition {index}: offset {at} is gone, going on at {first[index]}")
 
 
-def _positions(topic: str, batch: Any) -> dict[tuple[str, int], int]:
-    """The offset behind the last record of each partition; offsets rise within one."""
+def _positions(topic: str, batch: Any, rest: Any) -> dict[tuple[str, int], int]:
+    """Behind the last record of each partition, or at one whose rows are not all printed."""
+    found = {part: last + 1 for part, last in _offsets(batch, "max").items()}
+    for part, first in _offsets(rest, "min").items():
+        if part in found:
+            found[part] = min(found[part], first)
+    return {(topic, part): offset for part, offset in found.items()}
+
+
+def _offsets(batch: Any, which: str) -> dict[int, int]:
+    """One offset of each partition; offsets rise within one."""
     import pyarrow as pa
 
     table = pa.table({"p": batch.column("_partition"), "o": batch.column("_offset")})
-    last = table.group_by("p").aggregate([("o", "max")]).to_pylist()
-    return {(topic, row["p"]): row["o_max"] + 1 for row in last}
+    rows = table.group_by("p").aggregate([("o", which)]).to_pylist()
+    return {row["p"]: row[f"o_{which}"] for row in rows}

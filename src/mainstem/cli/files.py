@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import typer
 
+from mainstem.cli.output import note
 from mainstem.errors import Invalid
 
 
@@ -94,6 +95,8 @@ class _Sink:
         finally:
             if self._stream is not None and self._output is not None:
                 self._stream.close()
+        if self._writer is None and self._output is not None:
+            note(f"no records: {self._output} was not written")
 
 
 def _named(batch: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mainstem.client.arrow_lists import plain_list
 from mainstem.client.formats import Format
 from mainstem.errors import Invalid
 
@@ -137,7 +138,7 @@ def record_columns(
     parts = [
         None if key_column is None else _key(key_column, key or KEY),
         timestamp_column,
-        _named(batch, names, None, HEADERS),
+        _headers(_named(batch, names, None, HEADERS)),
         target,
     ]
     pack = getattr(payload_format, "pack", None)
@@ -156,6 +157,30 @@ def _named(batch: Any, names: list[str], name: str | None, default: str) -> Any:
     if name not in names:
         raise unknown_column(name, names)
     return batch.column(name)
+
+
+def _headers(column: Any) -> Any:
+    """Names and values that are views, as Polars has them, cannot be taken by rows."""
+    kind = None if column is None else getattr(column.type, "value_type", None)
+    if kind is None or not pa.types.is_struct(kind):
+        return column
+    views = [pa.types.is_string_view(f.type) or pa.types.is_binary_view(f.type) for f in kind]
+    if not any(views):
+        return column
+    lists = plain_list(column)
+    entries = lists.values
+    parts = [
+        part.cast(pa.binary() if pa.types.is_binary_view(part.type) else pa.string())
+        if view
+        else part
+        for part, view in zip(entries.flatten(), views, strict=True)
+    ]
+    members = pa.StructArray.from_arrays(
+        parts, [field.name for field in kind], mask=entries.is_null()
+    )
+    buffers = lists.buffers()[:2]
+    made = pa.list_(members.type)
+    return pa.Array.from_buffers(made, len(lists), buffers, lists.null_count, children=[members])
 
 
 def unknown_column(name: str, names: list[str]) -> Invalid:

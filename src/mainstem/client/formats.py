@@ -81,6 +81,8 @@ class Raw:
         column = payload.column(names.index("value"))
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+            return column.cast(pa.large_binary())  # Polars' text; views cannot be taken by rows
         return column
 
     def decoder(self) -> Decode:
