@@ -23,6 +23,7 @@ _IGNORED: Final = frozenset({"_topic", "_offset", "_error"})
 BOOKKEEPING: Final = frozenset({KEY, TIMESTAMP, HEADERS, PARTITION}) | _IGNORED
 _SLICE_BYTES: Final = 8 << 20
 _SLICE_ROWS: Final = 128 * 1024
+_VALUE: Final = pa.schema([("value", pa.binary())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ def slices(data: Any) -> Iterator[Any]:
     """
     for batch in _batches(data):
         if batch.num_rows == 0:
+            continue
+        # The size of whole buffers is quickly known, that of what a slice shows is not.
+        if batch.num_rows <= _SLICE_ROWS and batch.get_total_buffer_size() <= _SLICE_BYTES:
+            yield batch
             continue
         fit = int(_SLICE_BYTES * batch.num_rows / max(1, batch.nbytes))
         step = max(1, min(_SLICE_ROWS, fit))
@@ -98,7 +103,7 @@ def _from_stream(data: Any) -> Any:
 def _from_rows(rows: list[Any] | tuple[Any, ...]) -> Any:
     if all(isinstance(row, bytes | str | None) for row in rows):
         plain = [row.encode() if isinstance(row, str) else row for row in rows]
-        return [pa.record_batch({"value": pa.array(plain, pa.binary())})]
+        return [pa.RecordBatch.from_arrays([pa.array(plain, pa.binary())], schema=_VALUE)]
     if not all(isinstance(row, dict) for row in rows):
         strange = next(row for row in rows if not isinstance(row, dict))
         raise Invalid(

@@ -94,16 +94,16 @@ def assemble(records: Any, spans: list[Span], decode_payload: Decode) -> Any:
     if not records.num_rows:
         return None
     origin, partitions = _origins([span for span in spans if span.rows])
-    offsets = records.column(0)
+    offsets, times, keys, headers, values = records.columns
 
     def where(row: int) -> str:
         at = f"partition {partitions[row]} offset {offsets[row]}"
         return f"topic {origin[row].as_py()!r} {at}"
 
     columns = {"_topic": origin, "_partition": partitions}
-    columns |= {name: records.column(name) for name in _HEAD}
+    columns |= zip(_HEAD, (offsets, times, keys, headers), strict=True)
     try:
-        payload = decode_payload(records.column("value"), where)
+        payload = decode_payload(values, where)
     except Corrupt as error:
         advice = "read it with format=Raw(), or start behind it"
         raise Corrupt(f"{error}: {advice}", code=error.code) from error
@@ -112,7 +112,7 @@ def assemble(records: Any, spans: list[Span], decode_payload: Decode) -> Any:
         columns |= payload
     batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
     if rejected is not None:
-        rest = set_aside(batch, records.column("value"), rejected, where)
+        rest = set_aside(batch, values, rejected, where)
         batch = rest if rows is None else batch
     return batch if rows is None else spread(batch, rows, payload)
 

@@ -187,10 +187,11 @@ class Reader:
     def _work(self, parts: list[Part], turn: _Turn) -> list[tuple[Any, Places]]:
         try:
             found = list(decode_parts(parts, self._batch_rows))
-            self._spool.decoded(
-                sum(records.num_rows for records, _ in found),
-                sum(records.nbytes for records, _ in found),
-            )
+            if any(part.compressed for part in parts):
+                self._spool.decoded(
+                    sum(records.num_rows for records, _ in found),
+                    sum(records.nbytes for records, _ in found),
+                )
             turn.wait()
             return [
                 (assemble(records, spans, self._decode), places(spans)) for records, spans in found

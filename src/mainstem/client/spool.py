@@ -18,7 +18,7 @@ from mainstem.wire import drop_aborted
 
 _NO_END: Final = 2**63 - 1
 _CORRUPT: Final = 2
-_RATIO: Final = 8  # how much larger compressed records are taken to be, until some were seen
+_RATIO: Final = 64  # how much larger compressed records are taken to be, until some were seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Part:
     epochs: Epochs
     rows: int
     size: int
+
+    @property
+    def compressed(self) -> bool:
+        """Whether ``size`` is a guess."""
+        return bool(self.headers) and self.headers[0].codec != 0
 
 
 class Spool:

@@ -182,10 +182,10 @@ class Topic:
         ``_headers``, then ``value`` (binary), or those of ``format``.
 
         Reads ahead, in about 64 MiB at most. A batch has at most ``batch_rows`` rows and about
-        8 MiB; fewer rows when no more have arrived within ``max_wait`` seconds. ``isolation="read_committed"`` leaves out
-        records of aborted transactions, and ends or waits before those of open ones. Raises
-        ``Invalid`` for a place outside the topic, ``Corrupt`` for damaged records, naming the
-        offset.
+        8 MiB; fewer rows when no more have arrived within ``max_wait`` seconds.
+        ``isolation="read_committed"`` leaves out records of aborted transactions, and ends or
+        waits before those of open ones. Raises ``Invalid`` for a place outside the topic,
+        ``Corrupt`` for damaged records, naming the offset.
         """
         self._stem.check()
         reader = run(

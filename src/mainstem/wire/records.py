@@ -7,6 +7,7 @@ buffer or per batch; Python here sees batches, never records.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -60,6 +61,7 @@ _INT64: Final = pa.int64()
 _BINARY: Final = pa.binary()
 _NO_HEADERS: Final = pa.array([], HEADERS_TYPE.value_type)
 _HEADER_SIZE: Final = 61
+_MANY_ROWS: Final = 64 << 10
 _CORRUPT_MESSAGE: Final = 2
 _MESSAGE_TOO_LARGE: Final = 10
 
@@ -252,8 +254,7 @@ def _binary_array(offsets: Buffer, data: Buffer, validity: Buffer, nulls: int, c
 
 def _headers_array(headers: HeaderColumns | None, count: int) -> Any:
     if headers is None:
-        zeros = pa.py_buffer(bytes(4 * (count + 1)))
-        return pa.Array.from_buffers(HEADERS_TYPE, count, [None, zeros], 0, children=[_NO_HEADERS])
+        return _none_of_many().slice(0, count) if count <= _MANY_ROWS else _no_headers(count)
     total = headers.count
     buffers = [None, pa.py_buffer(headers.key_offsets), pa.py_buffer(headers.keys)]
     keys = pa.Array.from_buffers(pa.string(), total, buffers, 0)
@@ -267,6 +268,17 @@ def _headers_array(headers: HeaderColumns | None, count: int) -> Any:
     )
     buffers = [None, pa.py_buffer(headers.offsets)]
     return pa.Array.from_buffers(HEADERS_TYPE, count, buffers, 0, children=[pairs])
+
+
+@lru_cache(maxsize=1)
+def _none_of_many() -> Any:
+    return _no_headers(_MANY_ROWS)
+
+
+def _no_headers(count: int) -> Any:
+    """An empty list for each row."""
+    zeros = pa.py_buffer(bytes(4 * (count + 1)))
+    return pa.Array.from_buffers(HEADERS_TYPE, count, [None, zeros], 0, children=[_NO_HEADERS])
 
 
 def _valid_text(keys: Any) -> Any:
