@@ -10,6 +10,7 @@ import pytest
 from worker_kit import Log, asynchronous, places, site, until, viewer
 
 from mainstem.live import bus
+from mainstem.live.fanout import LET_GO_AT_ONCE
 
 
 @asynchronous
@@ -324,7 +325,6 @@ async def test_a_viewer_that_leaves_is_counted_out_and_its_channels_let_go():
             assert here.gateway.by_namespace["comments"] == 1
         await until(lambda: not here.gateway.viewers)
         assert here.gateway.by_namespace["comments"] == 0
-        here.gateway.fanout.channels["comments:42"].opened_at -= 60
         here.gateway.fanout.tidy(1e9, 0.0)
         assert here.gateway.fanout.sets == {}
         await until(lambda: here.dispatcher.heard(bus.Unwatch))
@@ -570,3 +570,42 @@ async def test_a_slow_viewer_of_a_counter_is_kept_and_given_the_newest():
         assert b'"total":%d,' % total in KEPT.pop(slow)
         assert len(here.gateway.viewers) == 1
         slow.close()
+
+
+@asynchronous
+async def test_channels_are_let_go_a_few_per_turn_and_all_of_them():
+    async with site(linger_s=1e9) as here:
+        fanout = here.gateway.fanout
+        for first in range(0, 2048, 64):
+            await fanout.open(tuple(f"comments:{first + n:04}" for n in range(64)), "sse")
+        async with viewer(here, "channel=comments:0000") as stream:
+            await stream.event()
+            told = len(here.dispatcher.heard(bus.Unwatch))
+            fanout.tidy(1e9, 0.0)
+            most = 0
+            while len(fanout.channels) > 1:
+                before = len(fanout.channels)
+                await asyncio.sleep(0)
+                most = max(most, before - len(fanout.channels))
+            assert most <= LET_GO_AT_ONCE
+            await until(lambda: len(here.dispatcher.heard(bus.Unwatch)) - told == 2047)
+            assert here.dispatcher.watched == {"comments:0000"}
+            here.dispatcher.append("comments:0000", "still here")
+            assert (await stream.event()).data["data"] == "still here"
+
+
+@asynchronous
+async def test_a_channel_that_a_new_set_waits_for_is_not_let_go():
+    async with site(linger_s=0.0) as here:
+        fanout = here.gateway.fanout
+        fanout.drop(await fanout.open(("comments:1",), "sse"))
+        here.dispatcher.mute.add("comments:2")
+        opening = asyncio.get_running_loop().create_task(
+            fanout.open(("comments:1", "comments:2"), "sse")
+        )
+        await until(lambda: bus.Watch("comments:2") in here.dispatcher.said)
+        fanout.tidy(1e9, 0.0)
+        assert "comments:1" in fanout.channels
+        here.dispatcher.open("comments:2")
+        assert (await opening).names == ("comments:1", "comments:2")
+        assert here.dispatcher.heard(bus.Unwatch) == []

@@ -54,7 +54,7 @@ class MemoryDispatcher:
         self.hold_replays: asyncio.Event | None = None
         self.slice_items = 3
         self.generous = 0
-        self.told: dict[bus.Stream, int] = {}
+        self.mute: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def receive(self, message: Any) -> None:
@@ -76,7 +76,8 @@ class MemoryDispatcher:
             self.pipe.send(bus.Refused(channel, "Invalid", f"no namespace {namespace}"))
             return
         self.watched.add(channel)
-        self.open(channel)
+        if channel not in self.mute:
+            self.open(channel)
 
     def open(self, channel: str, reason: str | None = None) -> None:
         kind = KINDS.get(channel.partition(":")[0], channel.partition(":")[0])

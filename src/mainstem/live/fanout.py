@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter, deque
 from collections.abc import Callable
+from itertools import islice
 
 from mainstem.errors import Unavailable
 from mainstem.live.bus import (
@@ -25,6 +27,9 @@ from mainstem.live.subscriptions import CONTROL_TAG, SubscriptionSet, WatchedCha
 
 OPENING_SECONDS = 10.0
 MOST_IDLE_SETS = 2_000
+LET_GO_AT_ONCE = 256
+"""Channels per turn: less than a millisecond here, and about one for the dispatcher."""
+LET_GO_PAUSE_SECONDS = 0.004
 
 Key = tuple[tuple[str, ...], str]
 
@@ -60,6 +65,11 @@ class Fanout:
         self._opening: dict[str, asyncio.Future[WatchedChannel]] = {}
         self._positions: dict[Stream, int] = {}
         self._pending: dict[str, WatchedChannel] = {}
+        self._asked: Counter[str] = Counter()  # channels that sets are being made of
+        self._unused: dict[str, WatchedChannel] = {}
+        self._stale: deque[SubscriptionSet] = deque()
+        self._streams: Counter[Stream] = Counter()
+        self._letting_go: asyncio.TimerHandle | None = None
 
     # Opening --------------------------------------------------------------------------
 
@@ -76,12 +86,19 @@ class Fanout:
         found = self.sets.get((names, transport))
         if found is not None:
             return found
-        missing = [name for name in names if name not in self.channels]
-        if missing:
-            await self._watch(missing)
-        found = self.sets.get((names, transport))  # somebody else may have been waiting, too
-        if found is None:
-            found = self._make(names, transport)
+        self._asked.update(names)  # none of them is let go while the others are opened
+        try:
+            missing = [name for name in names if name not in self.channels]
+            if missing:
+                await self._watch(missing)
+            found = self.sets.get((names, transport))  # somebody else may have been waiting, too
+            if found is None:
+                found = self._make(names, transport)
+        finally:
+            for name in names:
+                self._asked[name] -= 1
+                if not self._asked[name]:
+                    del self._asked[name]
         return found
 
     async def _watch(self, names: list[str]) -> None:
@@ -109,6 +126,7 @@ class Fanout:
         )
         for channel in channels:
             channel.sets.append(made)
+            self._unused.pop(channel.name, None)
         self.sets[names, transport] = made
         return made
 
@@ -117,6 +135,9 @@ class Fanout:
         namespace = message.channel.partition(":")[0]
         tag = self.tags.setdefault(namespace, min(len(self.tags), CONTROL_TAG - 1))
         before = self.channels.get(message.channel)
+        if before is None or before.stream != message.stream:
+            self._reads(message.stream, 1)
+            self._reads(before.stream if before is not None else None, -1)
         if before is not None and message.reason is not None:
             for stale in list(before.sets):
                 self.drop(stale)
@@ -129,8 +150,7 @@ class Fanout:
             channel = WatchedChannel(
                 message.channel, message.kind, message.stream, tag, message.state
             )
-            channel.opened_at = time.monotonic()
-            self.channels[message.channel] = channel
+            self.channels[message.channel] = self._unused[message.channel] = channel
         else:
             channel = before
             channel.kind, channel.stream = message.kind, message.stream
@@ -182,7 +202,8 @@ class Fanout:
 
     def advance(self, message: Advance) -> None:
         """Nothing for us before this offset."""
-        self._advance(message.stream, message.next_offset)
+        if message.stream in self._streams:  # else it was said before we left
+            self._advance(message.stream, message.next_offset)
 
     def _advance(self, stream: Stream, next_offset: int) -> None:
         if next_offset > self._positions.get(stream, -1):
@@ -237,12 +258,17 @@ class Fanout:
         for channel in each.channels:
             if each in channel.sets:
                 channel.sets.remove(each)
+                if not channel.sets:
+                    self._unused[channel.name] = channel
         key = (each.names, each.framing.name)
         if self.sets.get(key) is each:
             del self.sets[key]
 
     def tidy(self, now: float, linger: float) -> None:
-        """Drop sets without viewers after ``linger`` seconds, and the channels nobody uses."""
+        """Drop sets without viewers after ``linger`` seconds, and the channels nobody uses.
+
+        A little at a time: a burst would hold up the viewers who stay.
+        """
         idle = []
         for each in self.sets.values():
             for key in [key for key, task in each.pieces.items() if task.done()]:
@@ -255,20 +281,41 @@ class Fanout:
                 idle.append((each.idle_since, each))
         idle.sort(key=lambda pair: pair[0])
         surplus = len(idle) - MOST_IDLE_SETS
-        for place, (since, each) in enumerate(idle):
-            if now - since >= linger or place < surplus:
-                self.drop(each)
-        self._unwatch(now - OPENING_SECONDS)
+        self._stale = deque(
+            each
+            for place, (since, each) in enumerate(idle)
+            if now - since >= linger or place < surplus
+        )
+        if self._letting_go is None:
+            self._let_go()
 
-    def _unwatch(self, before: float) -> None:
-        # One that was opened a moment ago may be waiting for the other channels of its set.
-        for channel in [c for c in self.channels.values() if not c.sets and c.opened_at < before]:
-            del self.channels[channel.name]
-            self._pending.pop(channel.name, None)
-            self._send(Unwatch(channel.name))
-        used = {channel.stream for channel in self.channels.values()}
-        for stream in [stream for stream in self._positions if stream not in used]:
-            del self._positions[stream]
+    def _let_go(self) -> None:
+        room = LET_GO_AT_ONCE
+        while self._stale and room > 0:
+            each = self._stale.popleft()
+            if each.ring.viewers == 0 and each.joining == 0:  # nobody came meanwhile
+                self.drop(each)
+                room -= len(each.channels)
+        unused = (name for name in self._unused if name not in self._asked)
+        gone = list(islice(unused, LET_GO_AT_ONCE))
+        for name in gone:
+            del self._unused[name]
+            self._pending.pop(name, None)
+            self._reads(self.channels.pop(name).stream, -1)
+            self._send(Unwatch(name))
+        self._letting_go = None
+        if self._stale or gone:
+            loop = asyncio.get_running_loop()
+            self._letting_go = loop.call_later(LET_GO_PAUSE_SECONDS, self._let_go)
+
+    def _reads(self, stream: Stream | None, change: int) -> None:
+        """So many channels more, or fewer, are in ``stream``; where none is, nothing is kept."""
+        if stream is None:
+            return
+        self._streams[stream] += change
+        if self._streams[stream] <= 0:
+            del self._streams[stream]
+            self._positions.pop(stream, None)
 
     @property
     def last_position(self) -> int:

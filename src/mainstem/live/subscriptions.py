@@ -40,7 +40,6 @@ class WatchedChannel:
     pending_time_ms: int = 0
     pending_represented: int = 0
     put_us: int = 0
-    opened_at: float = 0.0
 
     @property
     def namespace(self) -> str:
