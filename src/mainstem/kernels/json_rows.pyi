@@ -21,7 +21,7 @@ class JsonColumn:
     ) -> JsonColumn: ...
 
 def json_lists(
-    offsets: Buffer, first: int, rows: int, entries: BinaryColumn, open: bytes, close: bytes
+    offsets: Buffer, first: int, rows: int, entries: BinaryColumn, opening: bytes, closing: bytes
 ) -> tuple[Memory, Memory]: ...
 def json_rows(
     columns: list[JsonColumn], rows: int, close: bytes = b"}"

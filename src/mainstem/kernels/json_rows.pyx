@@ -160,7 +160,7 @@ def json_rows(list columns not None, Py_ssize_t rows, bytes close not None=b"}")
 
 def json_lists(
     offsets, Py_ssize_t first, Py_ssize_t rows, BinaryColumn entries not None,
-    bytes open not None, bytes close not None,
+    bytes opening not None, bytes closing not None,
 ):
     """As ``json_rows``, of one list per row: ``entries`` with commas in between.
 
@@ -180,7 +180,7 @@ def json_lists(
     try:
         if view.len < (first + rows + 1) * 8:
             raise ValueError(f"offsets have {view.len} bytes, too few")
-        _join(<const int64_t*>view.buf + first, rows, entries, open, close,
+        _join(<const int64_t*>view.buf + first, rows, entries, opening, closing,
               <int32_t*>found.data, out)
     finally:
         PyBuffer_Release(&view)
@@ -189,7 +189,7 @@ def json_lists(
 
 
 cdef int _join(
-    const int64_t* offsets, Py_ssize_t rows, BinaryColumn entries, bytes open, bytes close,
+    const int64_t* offsets, Py_ssize_t rows, BinaryColumn entries, bytes opening, bytes closing,
     int32_t* starts, _Output out,
 ) except -1:
     cdef Py_ssize_t row, entry
@@ -197,7 +197,7 @@ cdef int _join(
     cdef int64_t size = 0
     for row in range(rows):
         starts[row] = <int32_t>out.used
-        out.put(open, len(open))
+        out.put(opening, len(opening))
         if not 0 <= offsets[row] <= offsets[row + 1] <= entries.length:
             raise ValueError(f"list {row} points outside its entries: the array is damaged")
         for entry in range(offsets[row], offsets[row + 1]):
@@ -210,7 +210,7 @@ cdef int _join(
                 out.put(b"null", 4)
             else:
                 out.put(start, size)
-        out.put(close, len(close))
+        out.put(closing, len(closing))
     starts[rows] = <int32_t>out.used
     return 0
 
