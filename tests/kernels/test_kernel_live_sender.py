@@ -441,6 +441,30 @@ def test_accepting_gives_ids_and_addresses(sender):
             client.close()
 
 
+def test_who_goes_on_sending_after_the_end_is_cut_after_a_mebibyte(sender):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        with socket.create_connection(listener.getsockname()) as client:
+            client.settimeout(10)
+            [(ident, _)] = sender.accept(listener.fileno())
+            sender.write(ident, b"HTTP/1.1 413\r\n\r\n", True)
+            sent = 0
+            while sent < 1 << 20:  # so much is thrown away: the answer is read meanwhile
+                sent += client.send(bytes(65_536))
+                sender.poll()
+                assert sender.take() == []
+            assert client.recv(100) == b"HTTP/1.1 413\r\n\r\n"
+            cut = []
+            while not cut and sent < 16 << 20:
+                sent += client.send(bytes(65_536))
+                sender.poll()
+                cut = sender.take()
+            assert cut == [(ident, Sender.CLOSED)]
+            assert sent <= (1 << 20) + (1 << 18)  # what the sockets' buffers hold comes late
+
+
 def test_accepting_from_what_does_not_listen_is_an_error(sender):
     with socket.socket() as closed, pytest.raises(OSError, match="argument"):
         sender.accept(closed.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import socket
 
@@ -549,7 +550,7 @@ async def _resumed(here, cursor, count):
 
 @asynchronous
 async def test_a_slow_viewer_of_a_counter_is_kept_and_given_the_newest():
-    async with site(ring_bytes=4096, window_ms=8.0) as here:
+    async with site(ring_bytes=4096, window_ms=2.0) as here:
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.connect(("127.0.0.1", here.worker.port))
@@ -559,8 +560,8 @@ async def test_a_slow_viewer_of_a_counter_is_kept_and_given_the_newest():
         while not here.gateway.evictions["likes"]:
             for _ in range(20):
                 total += 1
-                here.dispatcher.state("likes:42", "counter", total=total, padding="x" * 500)
-                await asyncio.sleep(0.001)
+                here.dispatcher.state("likes:42", "counter", total=total, padding="x" * 900)
+                await asyncio.sleep(0.0005)
             if here.gateway.sender.blocks and total % 200 == 0:
                 await asyncio.to_thread(_drip, slow, 200_000)
         for _ in range(50):
@@ -576,19 +577,21 @@ async def test_a_slow_viewer_of_a_counter_is_kept_and_given_the_newest():
 async def test_channels_are_let_go_a_few_per_turn_and_all_of_them():
     async with site(linger_s=1e9) as here:
         fanout = here.gateway.fanout
+        await fanout.open(tuple(f"comments:wide-{n:03}" for n in range(1000)), "sse")
         for first in range(0, 2048, 64):
             await fanout.open(tuple(f"comments:{first + n:04}" for n in range(64)), "sse")
         async with viewer(here, "channel=comments:0000") as stream:
             await stream.event()
             told = len(here.dispatcher.heard(bus.Unwatch))
+            sizes = [(len(fanout.sets), len(fanout.channels))]
             fanout.tidy(1e9, 0.0)
-            most = 0
             while len(fanout.channels) > 1:
-                before = len(fanout.channels)
+                sizes.append((len(fanout.sets), len(fanout.channels)))
                 await asyncio.sleep(0)
-                most = max(most, before - len(fanout.channels))
-            assert most <= LET_GO_AT_ONCE
-            await until(lambda: len(here.dispatcher.heard(bus.Unwatch)) - told == 2047)
+            turns = list(itertools.pairwise(sizes))
+            assert max(sets - later for (sets, _), (later, _) in turns) == LET_GO_AT_ONCE // 64
+            assert max(channels - later for (_, channels), (_, later) in turns) <= LET_GO_AT_ONCE
+            await until(lambda: len(here.dispatcher.heard(bus.Unwatch)) - told == 3047)
             assert here.dispatcher.watched == {"comments:0000"}
             here.dispatcher.append("comments:0000", "still here")
             assert (await stream.event()).data["data"] == "still here"
@@ -609,3 +612,36 @@ async def test_a_channel_that_a_new_set_waits_for_is_not_let_go():
         here.dispatcher.open("comments:2")
         assert (await opening).names == ("comments:1", "comments:2")
         assert here.dispatcher.heard(bus.Unwatch) == []
+
+
+@asynchronous
+async def test_a_flush_that_fails_is_not_the_last_one(caplog):
+    async with site() as here, viewer(here, "channel=comments:42") as stream:
+        await stream.event()
+        flusher = here.gateway.flusher
+        settle, failures = flusher._settle, []
+
+        def fail():
+            if not failures:
+                failures.append(1)
+                raise OSError("on purpose")
+            return settle()
+
+        flusher._settle = fail
+        for number in range(20):
+            here.dispatcher.append("comments:42", number)
+            assert (await stream.event()).offset == number
+        assert failures
+        assert "a flush failed" in caplog.text
+
+
+@asynchronous
+async def test_a_ring_of_any_size_asked_for_is_made():
+    async with site(ring_bytes=300_000) as here, viewer(here, "channel=comments:42") as stream:
+        await stream.event()
+        for _ in range(10):
+            for _ in range(60):
+                here.dispatcher.append("comments:42", "x" * 1000)
+            await stream.events(60)
+        [each] = here.gateway.fanout.sets.values()
+        assert each.ring.capacity == 262_144

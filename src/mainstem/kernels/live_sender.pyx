@@ -99,6 +99,7 @@ cdef enum:
     TAGS = 64
     BUCKETS = 66    # 0: time not known; 1 … 65: quarter octaves from 256 us
     LINGER_DECISECONDS = 20
+    LINGER_BYTES = 1048576
     LONGEST_SEND = 1048576
 
 cdef struct Chunk:
@@ -113,7 +114,7 @@ cdef struct Connection:
     uint32_t generation
     int32_t previous        # readers of the same ring and phase; `following` also links free slots
     int32_t following
-    uint64_t number         # the next frame it wants
+    uint64_t number         # the next frame it wants; lingering: bytes thrown away so far
     RingCore* ring
     Chunk* chunks
     Chunk* last_chunk
@@ -486,6 +487,7 @@ cdef class Sender:
             self._lost(slot, CLOSED_)
             return
         connection.flags = LINGERING
+        connection.number = 0
         connection.deadline = self.now + LINGER_DECISECONDS
         if not self._watch(slot):
             self._lost(slot, CLOSED_)
@@ -501,16 +503,17 @@ cdef class Sender:
 
     cdef void _discard(self, int32_t slot) noexcept nogil:
         """A lingering connection: read and forget, until the other side's end."""
-        cdef int i
+        cdef Connection* connection = &self.table[slot]
         cdef ssize_t got
-        for i in range(16):
-            got = c_recv(self.table[slot].fd, NULL, 1 << 20, MSG_DONTWAIT | MSG_TRUNC)
+        while connection.number <= LINGER_BYTES:
+            got = c_recv(connection.fd, NULL, LINGER_BYTES + 1, MSG_DONTWAIT | MSG_TRUNC)
             if got == 0 or (got < 0 and errno != EAGAIN and errno != EINTR):
                 self._lost(slot, CLOSED_)
                 return
             if got < 0:
                 return
-        self._lost(slot, CLOSED_)  # still talking after megabytes: cut
+            connection.number += <uint64_t>got
+        self._lost(slot, CLOSED_)  # still talking after so much: cut
 
     cdef void _event(self, int32_t slot, uint32_t events) noexcept nogil:
         cdef Connection* connection = &self.table[slot]
