@@ -53,7 +53,8 @@ class Fanout:
         wake: Callable[[], None],
     ) -> None:
         self._book = book
-        self._ring_bytes = ring_bytes
+        # A ring masks its positions, so its size is a power of two.
+        self._ring_bytes = 1 << min(max(ring_bytes, 4096), 1 << 28).bit_length() - 1
         self._window_us = int(window_ms * 1000)
         self._send = send
         self._on_news = on_news

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from mainstem.kernels import Sender
 from mainstem.live.subscriptions import SubscriptionSet
+
+logger = logging.getLogger("mainstem.live")
 
 
 class Flusher:
@@ -17,7 +20,8 @@ class Flusher:
 
     def __init__(self, sender: Sender, window: float, settle: Callable[[], bool | None]) -> None:
         self._sender = sender
-        self._step = window / Sender.PHASE_COUNT
+        self._step = max(window, 0.001) / Sender.PHASE_COUNT
+        self._asked = False
         self._settle = settle
         self._phase = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -38,6 +42,7 @@ class Flusher:
 
     def wake(self) -> None:
         """Make sure the next window comes."""
+        self._asked = True
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._due = loop.time() + self._step
@@ -50,19 +55,29 @@ class Flusher:
             self._timer = None
 
     def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        more = True
+        self._asked = False
+        try:
+            more = self._catch_up()
+        except Exception:
+            logger.exception("a flush failed")
+        finally:  # whatever happened: without a next window every viewer would stand still
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._due, self._tick) if more or self._asked else None
+
+    def _catch_up(self) -> bool:
+        now = asyncio.get_running_loop().time()
         more = True
         turns = 0
         while self._due <= now and turns < Sender.PHASE_COUNT:
-            more = self._flush()
             self._due += self._step
             turns += 1
+            more = self._flush()
         if self._due <= now:  # a whole window late: no use in catching up
             self.late += 1
             self._due = now + self._step
         self.after()
-        self._timer = loop.call_at(self._due, self._tick) if more else None
+        return more
 
     def _flush(self) -> bool:
         waiting = False
