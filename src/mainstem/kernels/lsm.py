@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 try:
     from mainstem.kernels.columns import Memory
-    from mainstem.kernels.lsm_arena import Arena, Piece, kept_bytes, trim
+    from mainstem.kernels.lsm_arena import Arena, Piece, kept_bytes, lend, trim
     from mainstem.kernels.lsm_batch import (
         OPERATION_HEADER,
         Operation,
@@ -72,6 +72,7 @@ __all__ = [
     "encode_keys",
     "interleave",
     "kept_bytes",
+    "lend",
     "measure",
     "read_operation",
     "read_ranges",

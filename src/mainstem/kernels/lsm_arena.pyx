@@ -22,7 +22,13 @@ cdef extern from *:
     #endif
         return p;
     }
+    static inline void lsm_lend(void* p, size_t size) {
+    #ifdef MADV_FREE
+        madvise(p, size, MADV_FREE);
+    #endif
+    }
     """
+    void may_be_taken "lsm_lend"(void*, size_t) noexcept
     void* huge_pages "lsm_slab"(size_t) noexcept
     void* malloc(size_t) noexcept
 
@@ -119,10 +125,17 @@ def kept_bytes():
     return _bytes
 
 
-def trim(Py_ssize_t keep=0):
-    """Give what is on the list back to the system, but for ``keep`` bytes."""
+def lend():
+    """Let the system take what is on the list if it runs short; until then it stays ours."""
+    cdef int i
+    for i in range(_count):
+        may_be_taken(_free[i].data, _free[i].size)
+
+
+def trim():
+    """Give what is on the list back to the system."""
     global _count, _bytes
-    while _count and _bytes > keep:
+    while _count:
         _count -= 1
-        _bytes -= _free[_count].size
         free(_free[_count].data)
+    _bytes = 0

@@ -26,7 +26,6 @@ from mainstem.lsm.recovery import open_state
 from mainstem.lsm.snapshot import Snapshot
 from mainstem.lsm.statistics import Statistics, statistics_of
 
-_KEPT_SLABS: Final = 1 << 25  # bytes that a closed store leaves to the next one
 _RESERVE_STEP: Final = 1 << 18  # memtables may hold so much more than the cache was told
 
 
@@ -246,7 +245,7 @@ class Store(Family):
                 state.lock_file = None
                 state.log = None
             state.cache.reserve(id(state), 0)
-            lsm.trim(_KEPT_SLABS)
+            lsm.lend()
             for layers in state.disk.values():
                 for layer in layers:
                     for file in layer.files:
