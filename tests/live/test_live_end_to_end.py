@@ -64,17 +64,15 @@ def log_of(kafka: str) -> dict[str, list[Place]]:
     return truth
 
 
-async def produce(kafka: str, stop: asyncio.Event, source: random.Random) -> int:
+async def produce(topic: ms.AsyncTopic, stop: asyncio.Event, source: random.Random) -> int:
     """An ordinary producer, a few records at a time, until ``stop``; how many it wrote."""
     count = 0
-    async with await ms.aconnect(kafka) as stem:
-        topic = await stem.topic("live.comments")
-        while not stop.is_set():
-            keys = [str(source.randrange(len(CHANNELS))) for _ in range(source.randrange(1, 8))]
-            values = [b'{"n":%d}' % (count + n) for n in range(len(keys))]
-            await topic.append(pa.table({"_key": keys, "value": pa.array(values, pa.binary())}))
-            count += len(keys)
-            await asyncio.sleep(0.02)
+    while not stop.is_set():
+        keys = [str(source.randrange(len(CHANNELS))) for _ in range(source.randrange(1, 8))]
+        values = [b'{"n":%d}' % (count + n) for n in range(len(keys))]
+        await topic.append(pa.table({"_key": keys, "value": pa.array(values, pa.binary())}))
+        count += len(keys)
+        await asyncio.sleep(0.02)
     return count
 
 
@@ -97,7 +95,9 @@ async def watch_through(
     for viewer in everybody:
         await viewer.until(lambda viewer=viewer: viewer.told)
     stop = asyncio.Event()
-    producing = asyncio.create_task(produce(kafka, stop, source))
+    stem = await ms.aconnect(kafka)  # before there is trouble: a first connection may fail
+    topic = await stem.topic("live.comments")
+    producing = asyncio.create_task(produce(topic, stop, source))
     try:
         async with asyncio.timeout(120):
             troubling = asyncio.create_task(asyncio.to_thread(trouble, source))
@@ -117,6 +117,7 @@ async def watch_through(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, producing, return_exceptions=True)
+        await stem.close()
     for viewer in everybody:
         assert audit(viewer, truth, before) == "", f"seed {seed}: {audit(viewer, truth, before)}"
     return everybody
