@@ -218,6 +218,38 @@ def test_a_record_over_the_limit_is_invalid_and_the_topic_goes_on(make_topic: Ma
     assert topic.append([b"small"]).partitions[0].first_offset == 0
 
 
+def test_an_error_names_the_rows_that_failed(make_topic: MakeTopic) -> None:
+    topic = make_topic(max_message_bytes=10_000)
+    rows = [b"x" * 500] * 200
+    rows[57] = b"y" * 20_000
+    with pytest.raises(ms.Invalid, match=r"\[row 57 failed; \d+ rows were acknowledged\]"):
+        topic.append(rows, batch_bytes=5000)
+    with pytest.raises(ms.Invalid, match=r"\[rows 0 to 199 failed; 0 rows were acknowledged\]"):
+        topic.append(rows)
+    stream = pa.RecordBatchReader.from_batches(
+        pa.schema([("value", pa.binary())]),
+        (pa.record_batch({"value": pa.array(part, pa.binary())}) for part in (rows[:50], rows)),
+    )
+    with pytest.raises(ms.Invalid, match=r"\[row 107 failed; "):
+        topic.append(stream, batch_bytes=5000)
+
+
+def test_an_error_names_the_rows_of_a_partition(make_topic: MakeTopic) -> None:
+    topic = make_topic(2, max_message_bytes=10_000)
+    rows = [{"value": b"x" * 500, "_partition": n % 2} for n in range(30)]
+    rows[23]["value"] = b"y" * 20_000
+    with pytest.raises(ms.Invalid, match=r"partition 1.*\[of rows 1 to 29 those of partition 1 f"):
+        topic.append(rows)
+    with pytest.raises(ms.Invalid, match=r"\[row 23 failed; "):
+        topic.append(rows, batch_bytes=2000)
+
+
+def test_records_of_many_rows_are_not_taken_for_rows(make_topic: MakeTopic) -> None:
+    topic = make_topic(max_message_bytes=10_000)
+    with pytest.raises(ms.Invalid, match=r"\[0 rows were acknowledged\]"):
+        topic.append(pa.table({"n": range(10_000)}), format=ms.Arrow())
+
+
 TABLE = pa.table({"value": [b"v"], "tailnum": ["N1"], "time": [1]})
 
 

@@ -138,9 +138,11 @@ def test_a_final_error_is_raised_and_the_rest_of_the_topic_goes_on(
 def test_a_final_error_in_the_middle_says_how_many_rows_are_written() -> None:
     async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
         broker.script.extend([0, 0, 10])
-        with pytest.raises(Invalid, match=r"\[\d+ rows were acknowledged\]") as caught:
+        with pytest.raises(
+            Invalid, match=r"\[rows \d+ to \d+ failed; \d+ rows were acknowledged\]"
+        ) as caught:
             await appender.append(ROWS, SMALL)
-        said = int(str(caught.value).rsplit("[", 1)[1].split(" ")[0])
+        said = int(str(caught.value).rsplit("; ", 1)[1].split(" ")[0])
         assert said <= broker.rows() < 100
 
     scenario(body)

@@ -131,13 +131,16 @@ class Appender:
             )
         )
         for partition, rows in split(columns, partitions, self._turn, self._topic):
+            first = 0
             for data in await run(partial(self._encode, rows, options)):
-                sent.add(
-                    partition,
-                    await self._producer.submit(
-                        self._topic, partition, _ACKS[options.acks], data, deadline
-                    ),
+                found = await self._producer.submit(
+                    self._topic, partition, _ACKS[options.acks], data, deadline
                 )
+                last = first + found.rows - 1
+                alike = columns.rows == batch.num_rows  # unless a record holds many rows
+                sent.add(partition, found, (rows.number(first), rows.number(last)), alike)
+                first = last + 1
+        sent.begun += batch.num_rows
 
     def _encode(self, rows: Columns, options: AppendOptions) -> list[memoryview]:
         return list(
@@ -168,10 +171,14 @@ class _Sent:
 
     def __init__(self) -> None:
         self.failure: BaseException | None = None
+        self.begun = 0  # rows of the slices before the one under way
         self._batches: list[tuple[int, Batch]] = []
+        self._rows: list[tuple[int, int] | None] = []  # first and last of each batch
 
-    def add(self, partition: int, batch: Batch) -> None:
+    def add(self, partition: int, batch: Batch, rows: tuple[int, int], known: bool) -> None:
         self._batches.append((partition, batch))
+        first, last = rows
+        self._rows.append((self.begun + first, self.begun + last) if known else None)
         batch.done.add_done_callback(self._note)
 
     def _note(self, done: asyncio.Future[int]) -> None:
@@ -192,11 +199,25 @@ class _Sent:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     def partial(self, error: BaseException) -> BaseException:
-        """``error``, with the number of rows acknowledged where that says more."""
-        if not isinstance(error, MainstemError) or len(self._batches) <= 1:
+        """``error``, with the rows that failed and how many were acknowledged."""
+        if not isinstance(error, MainstemError) or not self._batches:
             return error
+        which = self._where(error)
         written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
-        return type(error)(f"{error} [{written} rows were acknowledged]", code=error.code)
+        return type(error)(f"{error} [{which}{written} rows were acknowledged]", code=error.code)
+
+    def _where(self, error: BaseException) -> str:
+        """The rows of the batch that failed with ``error``, numbered from 0 as appended."""
+        for rows, (partition, batch) in zip(self._rows, self._batches, strict=True):
+            done = batch.done
+            if rows and done.done() and not done.cancelled() and done.exception() is error:
+                first, last = rows
+                if first == last:
+                    return f"row {first} failed; "
+                if last - first < batch.rows:
+                    return f"rows {first} to {last} failed; "
+                return f"of rows {first} to {last} those of partition {partition} failed; "
+        return ""
 
     def summary(self) -> Appended:
         """Where the rows went; all batches are acknowledged."""

@@ -36,11 +36,17 @@ class Columns:
     timestamp: Any = None
     headers: Any = None
     partition: Any = None
+    numbers: Any = None  # of the rows before ``take``; ``None`` where they are 0, 1, 2 …
 
     def take(self, indices: Any) -> Columns:
         """These rows, in this order."""
         parts = (self.value, self.key, self.timestamp, self.headers)
-        return Columns(len(indices), *(None if p is None else p.take(indices) for p in parts))
+        value, key, timestamp, headers = (None if p is None else p.take(indices) for p in parts)
+        return Columns(len(indices), value, key, timestamp, headers, numbers=indices)
+
+    def number(self, row: int) -> int:
+        """Which row it was."""
+        return row if self.numbers is None else int(self.numbers[row].as_py())
 
     def slice(self, start: int, rows: int) -> Columns:
         """``rows`` rows from ``start``, sharing memory."""
