@@ -73,7 +73,7 @@ def fits(found: Any, wanted: Any) -> bool:
 
 
 @given(st.lists(st.dictionaries(TEXT, VALUES, max_size=4), min_size=1, max_size=5), st.booleans())
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 def test_without_a_schema_nothing_is_lost(rows: list[dict[str, Any]], escape: bool) -> None:
     values = [json.dumps(row, ensure_ascii=escape, indent=1).encode() for row in rows]
     found = read(values)
