@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mainstem.live.role import run
+    from mainstem.live.entry import run
     from mainstem.live.settings import LiveSettings, from_table
 
 __all__ = ["LiveSettings", "from_table", "run"]
 
-_HOMES = {"LiveSettings": "settings", "from_table": "settings", "run": "role"}
+_HOMES = {"LiveSettings": "settings", "from_table": "settings", "run": "entry"}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import Invalid, MainstemError
-from mainstem.live.role import LiveRole, run_with
+from mainstem.live.entry import run_with
+from mainstem.live.role import LiveRole
 from mainstem.live.settings import from_table
 
 _PR_SET_PDEATHSIG = 1
