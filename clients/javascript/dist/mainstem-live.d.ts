@@ -111,7 +111,6 @@ export interface Published {
 
 /** The gateway refused; `message` is its own sentence. */
 export interface LiveError extends Error {
-  readonly name: "LiveError";
   readonly status: number;
   readonly code?: number | string;
   /** Trying again as it was would not help. */

@@ -1,18 +1,17 @@
 import { parser } from "./parser.js";
 
 const STREAM = "text/event-stream";
-const TYPES = "message resumed reset cursor auth drain".split(" ");
+const TYPES = "message resumed reset cursor auth".split(" ");
 
 /** What was answered instead of a stream, as an error in the gateway's own words. */
 export async function refusal(response) {
   const { status } = response;
   const { error, code } = await response.json().catch(() => ({}));
   return Object.assign(new Error(error ?? `HTTP ${status}`), {
-    name: "LiveError",
     status,
     code,
-    // Trying again as it was would not help.
-    final: status === 204 || (status >= 400 && status < 500 && status !== 408 && status !== 429),
+    // Trying again as it was would not help: 204 and 4xx, but for "late" and "too many".
+    final: /204|4(?!08|29)../.test(status),
   });
 }
 
@@ -74,7 +73,7 @@ export function connection(options, address, headers, receive, tell, failed) {
     alive();
     const asked = await headers({ accept: STREAM });
     const url = await address();
-    const response = await fetch(url, { headers: asked, cache: "no-store", credentials, signal });
+    const response = await fetch(url, { headers: asked, credentials, signal });
     const kind = `${response.headers.get("content-type")}`;
     if (response.status !== 200 || !kind.startsWith(STREAM)) throw await refusal(response);
     tell("open");

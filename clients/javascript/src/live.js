@@ -5,14 +5,13 @@ const TRIES = 5;
 
 /** Live channels of a Mainstem gateway; the contract is in `mainstem-live.d.ts`. */
 export function live(url, options = {}) {
-  const { from, token, ticket, credentials, onReset, onError } = options;
+  let { cursor, from, token, ticket, credentials, onReset, onState, onError } = options;
   const { pauseAfter = 30_000, share: group = true } = options;
   const { document, navigator, location } = globalThis;
   const base = new URL(url, location?.href).href;
   const handlers = new Map(); // channel → Set of functions
   const newest = new Map(); // channel → newest block
   const life = new AbortController(); // has a `signal`: all that options of a listener must have
-  let { cursor } = options;
   let open = []; // the channels that the connection is for
   let shared;
   let paused;
@@ -20,8 +19,9 @@ export function live(url, options = {}) {
   let due;
   let closed;
   let refused;
+  let bearer; // what the stream was opened with
 
-  const tell = (state) => options.onState?.(state);
+  const tell = (state) => onState?.(state);
 
   const headers = async (more) =>
     token ? { ...more, authorization: `Bearer ${await token()}` } : more;
@@ -54,13 +54,20 @@ export function live(url, options = {}) {
     }
     shared?.pass_(read);
     take(read);
-    if (token && read.some(({ type }) => type === "auth")) stream.start_();
+    if (token && read.some(({ type }) => type === "auth")) headers().then(renew);
   };
+
+  /** The token is about to expire: anew, but only with another one. */
+  const renew = ({ authorization }) => authorization === bearer || closed || stream.start_();
 
   const stream = connection(
     options,
     address,
-    headers,
+    async (more) => {
+      const asked = await headers(more);
+      bearer = asked.authorization;
+      return asked;
+    },
     receive,
     (state) => {
       shared?.tell_(state);
@@ -126,64 +133,62 @@ export function live(url, options = {}) {
 
   /** Subscriptions made in one turn of the loop are one connection. */
   const changed = () => {
-    if (due || closed) return;
+    if (due) return;
     due = true;
     queueMicrotask(() => {
       due = false;
       if (closed) return;
       if (shared) return shared.changed_();
-      if (!group || !navigator?.locks || !globalThis.BroadcastChannel) return connect(wants());
-      const name = `mainstem-live 1 ${base} ${group}`;
+      if (!group || !navigator?.locks) return connect(wants());
+      const name = `live 1 ${base} ${group}`;
       shared = share(name, life, wants, states, take, tell, connect);
     });
-  };
-
-  const subscribe = (channels, handler) => {
-    const all = [channels].flat();
-    for (const channel of all) {
-      if (!handlers.has(channel)) handlers.set(channel, new Set());
-      handlers.get(channel).add(handler);
-      const state = newest.get(channel)?.body;
-      if (state && state.kind !== "events") queueMicrotask(() => give(handler, state));
-    }
-    changed();
-    return () => {
-      for (const channel of all) {
-        handlers.get(channel)?.delete(handler);
-        if (!handlers.get(channel)?.size) handlers.delete(channel);
-      }
-      changed();
-    };
-  };
-
-  const publish = async (channel, data, { key } = {}) => {
-    const once = key ?? `${Math.random()}${Math.random()}`;
-    const full = `${base}/${encodeURIComponent(channel)}`;
-    for (let failures = 0; ; failures++) {
-      let failure;
-      try {
-        const response = await fetch(full, {
-          method: "POST",
-          headers: await headers({ "content-type": "application/json", "idempotency-key": once }),
-          body: JSON.stringify(data),
-          credentials,
-        });
-        if (response.ok) return await response.json();
-        failure = await refusal(response);
-      } catch (error) {
-        failure = error; // the network's: whether it was appended is not known, hence the key
-      }
-      if (failure.final || failures === TRIES - 1 || closed) throw failure;
-      await new Promise((done) => setTimeout(done, jitter(failures)));
-    }
   };
 
   document?.addEventListener("visibilitychange", changed, life);
   globalThis.addEventListener?.("online", stream.hurry_, life);
 
   return {
-    subscribe,
-    publish,
+    subscribe(channels, handler) {
+      const all = [channels].flat();
+      for (const channel of all) {
+        if (!handlers.has(channel)) handlers.set(channel, new Set());
+        handlers.get(channel).add(handler);
+        const state = newest.get(channel)?.body;
+        if (state && state.kind !== "events") queueMicrotask(() => give(handler, state));
+      }
+      changed();
+      return () => {
+        for (const channel of all) {
+          handlers.get(channel)?.delete(handler);
+          if (!handlers.get(channel)?.size) handlers.delete(channel);
+        }
+        changed();
+      };
+    },
+
+    async publish(channel, data, { key } = {}) {
+      const once = key ?? `${Math.random()}${Math.random()}`;
+      const full = `${base}/${encodeURIComponent(channel)}`;
+      for (let failures = 0; ; failures++) {
+        let failure;
+        try {
+          const response = await fetch(full, {
+            method: "POST",
+            headers: await headers({ "content-type": "application/json", "idempotency-key": once }),
+            body: JSON.stringify(data),
+            credentials,
+          });
+          if (response.ok) return await response.json();
+          failure = await refusal(response);
+        } catch (error) {
+          failure = error; // the network's: whether it was appended is not known, hence the key
+        }
+        if (failure.final || failures === TRIES - 1 || closed) throw failure;
+        await new Promise((done) => setTimeout(done, jitter(failures)));
+      }
+    },
+
     close() {
       closed = true;
       life.abort();

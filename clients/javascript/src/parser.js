@@ -1,8 +1,8 @@
 /**
  * A parser of `text/event-stream` without I/O (HTML Standard, 9.2.6): decoded text in, blocks out.
  *
- * `onBlock({type, data, id})` is called once per block that carries something: `type` is "" for a
- * block that only moves the cursor (`id:` without `data:`), which a browser takes in silently.
+ * `onBlock({type, data, id})` is called once per block; `type` is "" for one without `data:`, which
+ * a browser takes in silently: it may have moved the cursor. Before the first `id:` that is nothing.
  * `onRetry(milliseconds)` is called for each valid `retry:`.
  */
 export function parser(onBlock, onRetry) {
@@ -11,13 +11,11 @@ export function parser(onBlock, onRetry) {
   let data = "";
   let type = "";
   let id;
-  let moved = false;
 
   function dispatch() {
     if (data) onBlock({ type: type || "message", data: data.slice(0, -1), id });
-    else if (moved) onBlock({ type: "", data, id });
+    else if (id !== undefined) onBlock({ type: "", data, id });
     data = type = "";
-    moved = false;
   }
 
   function field(line) {
@@ -26,10 +24,8 @@ export function parser(onBlock, onRetry) {
     const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
     if (name === "data") data += value + "\n";
     else if (name === "event") type = value;
-    else if (name === "id" && !value.includes("\0")) {
-      id = value;
-      moved = true;
-    } else if (name === "retry" && /^\d+$/.test(value)) onRetry(+value);
+    else if (name === "id" && !value.includes("\0")) id = value;
+    else if (name === "retry" && /^\d+$/.test(value)) onRetry(+value);
   }
 
   return (text) => {

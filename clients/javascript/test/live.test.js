@@ -158,16 +158,32 @@ test("the token is sent, asked anew when refused, once", limit, async (t) => {
 });
 
 test("before a token expires the stream is opened anew with the next", limit, async (t) => {
+  let token = "t1";
   const server = await gateway(t, ({ response }, number) => {
+    token = "t2";
     stream(response).write(frame(`c${number}`, comment(number)));
     if (number === 1) response.write(frame("c1", {}, "auth"));
   });
   const heard = new Heard();
-  let asked = 0;
-  open(t, server.url, { token: () => `t${++asked}` }).subscribe("comments:42", heard.add);
+  open(t, server.url, { token: () => token }).subscribe("comments:42", heard.add);
   await heard.until(2);
   assert.equal(server.requests[1].headers.authorization, "Bearer t2");
   assert.equal(server.requests[1].query.get("last_event_id"), "c1");
+});
+
+test("a token that stays the same is no reason to open it anew", limit, async (t) => {
+  const server = await gateway(t, ({ response }) => {
+    stream(response).write(frame("c1", {}, "auth") + frame("c2", comment(1)));
+  });
+  const heard = new Heard();
+  let asked = 0;
+  const page = open(t, server.url, { token: () => (asked++, "same") });
+  page.subscribe("comments:42", heard.add);
+  await heard.until(1);
+  while (asked < 2) await new Promise((done) => setImmediate(done));
+  page.subscribe("likes:42", heard.add); // the next request there is
+  const { channels } = await server.request(2);
+  assert.deepEqual(channels, ["comments:42", "likes:42"]);
 });
 
 test("subscriptions of one turn are one connection; a later one joins at the cursor", limit, async (t) => {

@@ -40,6 +40,7 @@ test("any cut of a stream gives the same blocks", () => {
   }
   assert.deepEqual(whole.blocks, [
     { type: "x", data: '{"a":\n1}', id: "1" },
+    { type: "", data: "", id: "1" },
     { type: "", data: "", id: "2" },
     { type: "message", data: "", id: "2" },
   ]);
