@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 
-import pytest
 
-
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Let Ctrl-C reach the programs that tests start.
 
     A shell without job control starts a background command with SIGINT ignored, every child
