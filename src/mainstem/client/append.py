@@ -15,9 +15,11 @@ from mainstem.client.arguments import check_count, check_text
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, slices
 from mainstem.client.formats import Format, Raw, check_format
+from mainstem.client.gathering import Gatherer, Piece, StickyTurn, weight
 from mainstem.client.lanes import Batch
 from mainstem.client.partitioning import Turn, split
 from mainstem.client.producer import Producer
+from mainstem.client.retry import Deadline
 from mainstem.client.threads import off_loop
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Invalid, MainstemError
@@ -87,6 +89,10 @@ class Appender:
         self._producer = producer
         self._topic = topic
         self._turn = Turn()
+        self._gatherer: Gatherer | None = None
+        if cluster.config.linger > 0:
+            self._turn = sticky = StickyTurn()
+            self._gatherer = Gatherer(cluster.config.linger, sticky, self._submit)
         self._clock = clock or SystemClock()
 
     async def append(self, data: Any, options: AppendOptions) -> Appended:
@@ -131,16 +137,31 @@ class Appender:
             )
         )
         for partition, rows in split(columns, partitions, self._turn, self._topic):
+            alike = columns.rows == batch.num_rows  # unless a record holds many rows
+            if self._gatherer is not None:
+                if small and 2 * weight(rows) <= options.batch_bytes:
+                    piece = self._gatherer.add(partition, rows, options, deadline)
+                    last = rows.number(rows.rows - 1)
+                    sent.add(partition, piece, (rows.number(0), last), alike)
+                    continue
+                await self._gatherer.flush()
             first = 0
-            for data in await run(partial(self._encode, rows, options)):
-                found = await self._producer.submit(
-                    self._topic, partition, _ACKS[options.acks], data, deadline
-                )
+            for found in await self._submit(partition, rows, options, deadline):
                 last = first + found.rows - 1
-                alike = columns.rows == batch.num_rows  # unless a record holds many rows
                 sent.add(partition, found, (rows.number(first), rows.number(last)), alike)
                 first = last + 1
         sent.begun += batch.num_rows
+
+    async def _submit(
+        self, partition: int, rows: Columns, options: AppendOptions, deadline: Deadline
+    ) -> list[Batch]:
+        """Encode rows and queue their batches."""
+        run = _at_once if rows.rows <= _SMALL_ROWS else off_loop
+        acks = _ACKS[options.acks]
+        return [
+            await self._producer.submit(self._topic, partition, acks, data, deadline)
+            for data in await run(partial(self._encode, rows, options))
+        ]
 
     def _encode(self, rows: Columns, options: AppendOptions) -> list[memoryview]:
         return list(
@@ -172,10 +193,10 @@ class _Sent:
     def __init__(self) -> None:
         self.failure: BaseException | None = None
         self.begun = 0  # rows of the slices before the one under way
-        self._batches: list[tuple[int, Batch]] = []
+        self._batches: list[tuple[int, Batch | Piece]] = []
         self._rows: list[tuple[int, int] | None] = []  # first and last of each batch
 
-    def add(self, partition: int, batch: Batch, rows: tuple[int, int], known: bool) -> None:
+    def add(self, partition: int, batch: Batch | Piece, rows: tuple[int, int], known: bool) -> None:
         self._batches.append((partition, batch))
         first, last = rows
         self._rows.append((self.begun + first, self.begun + last) if known else None)
@@ -233,6 +254,6 @@ class _Sent:
         return Appended(sum(batch.rows for _, batch in self._batches), dict(sorted(found.items())))
 
 
-def _acknowledged(batch: Batch) -> bool:
+def _acknowledged(batch: Batch | Piece) -> bool:
     done = batch.done
     return done.done() and not done.cancelled() and done.exception() is None

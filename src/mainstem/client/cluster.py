@@ -31,8 +31,10 @@ class ClientConfig:
     """How patient a client is; all times in seconds.
 
     ``retry_for`` bounds a whole operation with its retries, ``request_timeout`` one request,
-    ``metadata_max_age`` how long a leader is believed without asking again. ``security`` is a
-    login, ``tls`` how to encrypt: ``True`` (the system's authorities), ``Tls(…)`` or a context.
+    ``metadata_max_age`` how long a leader is believed without asking again. Small appends to one
+    ``Topic`` wait ``linger`` for others, and share a record batch with those that come.
+    ``security`` is a login, ``tls`` how to encrypt: ``True`` (the system's authorities),
+    ``Tls(…)`` or a context.
     """
 
     client_id: str = "mainstem"
@@ -40,13 +42,16 @@ class ClientConfig:
     request_timeout: float = 30.0
     retry_for: float = 60.0
     metadata_max_age: float = 300.0
+    linger: float = 0.0
     security: Sasl | None = None
     tls: Tls | ssl.SSLContext | bool | None = None
 
     def __post_init__(self) -> None:
         check_text("client_id", self.client_id)
-        for name in ("connect_timeout", "request_timeout", "retry_for", "metadata_max_age"):
-            check_seconds(name, getattr(self, name), zero=name in {"retry_for", "metadata_max_age"})
+        for name in ("connect_timeout", "request_timeout"):
+            check_seconds(name, getattr(self, name))
+        for name in ("retry_for", "metadata_max_age", "linger"):
+            check_seconds(name, getattr(self, name), zero=True)
 
 
 def parse_addresses(text: str) -> list[tuple[str, int]]:
