@@ -67,14 +67,18 @@ class Dispatcher:
         reader = self.table.reader
         self.audience = Audience(cluster, producer, topics, reader, clock, self.name, viewers)
         self.table.apart[audience.TOPIC] = self.audience.records
-        self.kicks = Kicks(cluster, producer, topics, reader, clock)
+        self.kicks = Kicks(cluster, producer, topics, self.history, reader, clock)
         self.table.apart[control.TOPIC] = self.kicks.records
         self.tallies = Tallies()
         self._tickets = TicketLedger(clock)
         self._tasks = Tasks()
 
     async def start(self) -> None:
-        """Begin to read. The cluster must have been started."""
+        """Begin to read. The cluster must have been started.
+
+        Raises ``MainstemError`` where it cannot be known who was put out.
+        """
+        await self.kicks.load()
         self.table.start()
         self.audience.start()
         self._tasks.start(self.kicks.follow())

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import uvicorn
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from mainstem.errors import MainstemError
 from mainstem.live import metrics
+from mainstem.live.kicks import LONGEST_NAME
 
 if TYPE_CHECKING:
     from mainstem.live.role import LiveRole
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mainstem.live")
 
 
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
+
+
 class KickRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Whom to put out of all gateways: a user, or the holder of a token (its ``jti``)."""
 
-    user: str | None = None
-    token_id: str | None = None
+    user: Name | None = None
+    token_id: Name | None = None
     reason: str = "revoked"
 
 

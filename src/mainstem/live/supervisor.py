@@ -34,7 +34,7 @@ _GRACE_S = 5.0
 class Worker:
     """One run of a worker process; a ``Port`` of the dispatcher."""
 
-    def __init__(self, number: int, configure: bus.Configure) -> None:
+    def __init__(self, number: int, configure: Callable[[int], bus.Configure]) -> None:
         """Starts the process. It inherits one socket, the bus, and asks for nothing else."""
         self.number = number
         self.started = self.heard_at = time.monotonic()
@@ -73,7 +73,7 @@ class Worker:
             self._ended.set()
 
         self._pipe = await dispatcher_pipe(self._socket, on_message, on_closed)
-        self.send(self._configure)
+        self.send(self._configure(self.number))  # now: from here on it is told of every kick
         await self._ended.wait()
         if not self.ready.done():
             self.ready.set_exception(Unavailable(f"worker {self.number} ended before it listened"))
@@ -214,7 +214,7 @@ class Workers:
             worker.process.kill()
 
     def _begin(self, number: int) -> Worker:
-        worker = Worker(number, self._configure(number))
+        worker = Worker(number, self._configure)
         self._running[number] = worker
         return worker
 
