@@ -282,7 +282,7 @@ def test_a_key_for_every_row_is_bounded(make_topic: MakeTopic) -> None:
 def test_damaged_messages_are_corrupt_or_harmless() -> None:
     source = random.Random(20)
     refused = 0
-    for _ in range(6000):
+    for _ in range(2500):
         data = bytearray(GOOD[:6000] if source.random() < 0.1 else GOOD)
         for _ in range(source.randint(1, 4)):
             data[source.randrange(min(len(data), 3000))] = source.choice(
@@ -296,7 +296,7 @@ def test_damaged_messages_are_corrupt_or_harmless() -> None:
         batch.validate(full=True)
         assert batch.num_rows <= len(data)
         batch.to_pylist()
-    assert refused > 1000
+    assert refused > 500
 
 
 def test_rows_run_together_where_all_parts_agree() -> None:

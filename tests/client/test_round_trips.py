@@ -227,7 +227,7 @@ def as_type(column: Any, kind: Any) -> Any:
 QUICK = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-MANY = settings(QUICK, max_examples=150)
+MANY = settings(QUICK, max_examples=100)
 
 
 @pytest.fixture(scope="module")
