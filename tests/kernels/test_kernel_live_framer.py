@@ -45,7 +45,7 @@ streams = st.lists(
 offsets = st.integers(0, (1 << 62))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(streams, st.data(), st.booleans())
 def test_a_frame_is_what_plain_python_makes_of_it(chosen, data, websocket):
     book, shape = CursorBook(KEY), CursorShape(chosen)
