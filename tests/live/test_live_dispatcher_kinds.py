@@ -122,7 +122,9 @@ def test_latest_opens_with_a_snapshot_and_keeps_the_newest(address: str) -> None
             assert opened.state is None
             await port.publish("score:7", {"home": 1})
             await port.publish("score:7", {"home": 2})
-            await port.until(lambda: port.states("score:7")[-1:])
+            await port.until(
+                lambda: port.states("score:7") and port.states("score:7")[-1]["data"]["home"] == 2
+            )
             other = DeskPort(dispatcher, 2)
             snapshot = json.loads((await other.watch("score:7")).state or b"")
             assert snapshot["data"] == {"home": 2}
