@@ -50,10 +50,12 @@ def general(key: int, version: int, frame: Any) -> Any:
     body = response_body_start(key, version, frame, 0, len(frame))
     answer = decode_response(key, version, frame, body)
     (topic,) = answer.responses
+    where: Any
     if key == PRODUCE:
         (part,) = topic.partition_responses
         assert part.error_code == 0
-        return (topic.topic_id if version >= 13 else topic.name), part.index, part.base_offset
+        where = topic.topic_id if version >= 13 else topic.name
+        return where, part.index, part.base_offset, answer.throttle_time_ms
     (part,) = topic.partitions
     assert answer.error_code == part.error_code == 0
     assert not part.aborted_transactions

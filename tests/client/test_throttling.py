@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
 import pytest
-from scripted_broker import METADATA, PRODUCE, ScriptedBroker, scripted_broker
+from scripted_broker import METADATA, PRODUCE, TOPIC_ID, ScriptedBroker, scripted_broker
 
 from mainstem.client import Appender, AppendOptions, ClientConfig, Cluster, Producer
 from mainstem.client.protocol import Answer, Pending
-from mainstem.client.quick_answers import throttle_time
+from mainstem.client.quick_answers import produced, throttle_time
 from mainstem.errors import Unavailable
 from mainstem.wire import Message, encode_response
 
@@ -101,13 +101,37 @@ def test_a_connection_that_goes_while_it_is_quiet_ends_who_waits() -> None:
 @pytest.mark.parametrize(
     ("api_key", "version", "message"),
     [
-        (0, 5, Message(responses=[], throttle_time_ms=77)),
-        (0, 9, Message(responses=[], throttle_time_ms=77)),
         (1, 4, Message(responses=[], throttle_time_ms=77, error_code=0, session_id=0)),
         (1, 17, Message(responses=[], throttle_time_ms=77, error_code=0, session_id=0)),
     ],
 )
 def test_the_time_is_found_without_decoding(api_key: int, version: int, message: Message) -> None:
-    flexible = version >= {0: 9, 1: 12}[api_key]
-    frame = bytes(4) + (b"\0" if flexible else b"") + encode_response(api_key, version, message)
+    frame = bytes(4) + (b"\0" if version >= 12 else b"") + encode_response(1, version, message)
     assert throttle_time(Answer(Pending(0, api_key, version), frame)) == 77
+
+
+def test_where_new_leaders_live_is_not_taken_for_a_time() -> None:
+    """An answer that tells a new leader has tagged fields behind its throttle time (KIP-951)."""
+    node = Message(node_id=3, host="127.0.0.1", port=55741, rack=None)
+    leader = Message(leader_id=3, leader_epoch=3)
+    part = Message(
+        index=0, error_code=6, base_offset=-1, log_append_time_ms=-1, log_start_offset=-1,
+        record_errors=[], error_message=None, current_leader=leader,
+    )  # fmt: skip
+    topic = Message(name="t", topic_id=TOPIC_ID, partition_responses=[part])
+    message = Message(responses=[topic], throttle_time_ms=0, node_endpoints=[node])
+    for version in range(10, 14):
+        frame = bytes(4) + b"\0" + encode_response(0, version, message)
+        answer = Answer(Pending(0, 0, version), frame)
+        assert throttle_time(answer) == 0
+        assert produced(version, frame, answer.body) is None
+
+
+def test_a_time_that_cannot_be_is_cut() -> None:
+    async def body(broker: ScriptedBroker, _: Appender, cluster: Cluster) -> None:
+        broker.throttle_ms = 2**31 - 1
+        await cluster.refresh(["t"], cluster.deadline())
+        (opened,) = cluster._open.values()
+        assert opened.result().throttled <= 2 * 60.0
+
+    scenario(body)

@@ -22,6 +22,7 @@ from mainstem.wire import Message, api_name, api_versions, encode_request
 API_VERSIONS = 18
 #: Of a large answer, wake up only for this much at a time.
 _LOW_WATER = 1 << 20
+_LONGEST_QUIET = 60.0  # seconds; Kafka's quotas look back over eleven
 _RENEW_AT = 0.85  # of a session's lifetime, as Apache Kafka's clients do
 
 #: A request that waits to be numbered and sent, and who waits for its answer.
@@ -142,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
             version = min(version, highest)
         body = encode_request(api_key, version, message)
         answer = (await self._exchange(api_key, version, body, timeout)).decode()
-        self._throttle(getattr(answer, "throttle_time_ms", 0))
+        self.throttle(getattr(answer, "throttle_time_ms", 0))
         return answer
 
     def start(
@@ -178,7 +179,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             if waiter is not None:
                 answer = await waiter
-                self._throttle(throttle_time(answer))
+                self.throttle(throttle_time(answer))
                 return answer
             await self._flowing.wait()
             await self._writable.wait()
@@ -385,11 +386,11 @@ class Connection(asyncio.BufferedProtocol):
                 self._depart(frame, waiter)
         self._flowing.set()
 
-    def _throttle(self, milliseconds: int) -> None:
+    def throttle(self, milliseconds: int) -> None:
         """KIP-219: a broker over its quota says how long it will not listen; be quiet as long."""
         if milliseconds <= 0 or self._failure is not None:
             return
-        seconds = milliseconds / 1000
+        seconds = min(_LONGEST_QUIET, milliseconds / 1000)
         self.throttled += seconds
         loop = asyncio.get_running_loop()
         if self._muted is not None:

@@ -46,12 +46,15 @@ async def _answer_of(sent: _Sent) -> dict[tuple[Any, int], Message] | None:
         return None
     names: dict[Any, str] = {topic_id: name for name, topic_id, _ in sent.topics.values()}
     if quick := produced(sent.version, answer.frame, answer.body):
-        found, index, base_offset = quick
+        found, index, base_offset, throttle_ms = quick
+        sent.connection.throttle(throttle_ms)
         part = Message(error_code=0, base_offset=base_offset, error_message=None)
         return {(found if sent.version < 13 else names.get(found), index): part}
+    message = answer.decode()
+    sent.connection.throttle(getattr(message, "throttle_time_ms", 0))
     return {
         (topic.name if sent.version < 13 else names.get(topic.topic_id), part.index): part
-        for topic in answer.decode().responses
+        for topic in message.responses
         for part in topic.partition_responses
     }
 

@@ -17,7 +17,7 @@ _ONE = 2  # a compact array of one element
 _PARTITION = struct.Struct(">ihqqq")
 _FETCH_HEAD = struct.Struct(">ihi")
 _NAMELESS = 13
-_PRODUCE, _FETCH = 0, 1
+_FETCH = 1
 #: No record errors, no message, no tagged fields of the partition and of the topic.
 _PRODUCED_WELL = b"\x01\x00\x00\x00"
 _PRODUCE_END = 5  # throttle time, no tagged fields
@@ -25,8 +25,8 @@ _PRODUCE_END = 5  # throttle time, no tagged fields
 _OTHERWISE = (struct.error, IndexError, UnicodeDecodeError)
 
 
-def produced(version: int, frame: Any, body: int) -> tuple[str | UUID, int, int] | None:
-    """Topic (its id from version 13 on), partition and base offset."""
+def produced(version: int, frame: Any, body: int) -> tuple[str | UUID, int, int, int] | None:
+    """Topic (its id from version 13 on), partition, base offset, and the throttle time in ms."""
     if not 9 <= version <= 13:
         return None
     try:
@@ -41,7 +41,7 @@ def produced(version: int, frame: Any, body: int) -> tuple[str | UUID, int, int]
     well = frame[at : at + 4] == _PRODUCED_WELL and len(frame) == at + 4 + _PRODUCE_END
     if error or not well or frame[-1]:
         return None
-    return found, index, base_offset
+    return found, index, base_offset, int.from_bytes(frame[-_PRODUCE_END:-1], "big", signed=True)
 
 
 def fetched(version: int, frame: Any, body: int) -> Message | None:
@@ -80,19 +80,14 @@ def fetched(version: int, frame: Any, body: int) -> Message | None:
 
 
 def throttle_time(answer: Answer) -> int:
-    """Milliseconds for which the broker does not listen, in an answer to Produce or Fetch.
+    """Milliseconds for which the broker does not listen, in an answer to Fetch (KIP-219).
 
-    0 for other requests, whose answers are decoded anyway (KIP-219).
+    0 for other requests: in theirs it may stand anywhere, and they are decoded anyway.
     """
     _, api_key, version = answer.request
-    frame = answer.frame
-    if api_key == _FETCH and version >= 1:
-        return int.from_bytes(frame[answer.body : answer.body + 4], "big", signed=True)
-    if api_key == _PRODUCE and 1 <= version < 9:
-        return int.from_bytes(frame[-4:], "big", signed=True)
-    if api_key == _PRODUCE and version >= 9 and not frame[-1]:  # no tagged fields behind it
-        return int.from_bytes(frame[-_PRODUCE_END:-1], "big", signed=True)
-    return 0
+    if api_key != _FETCH or version < 1:
+        return 0
+    return int.from_bytes(answer.frame[answer.body : answer.body + 4], "big", signed=True)
 
 
 def _behind_topic(frame: Any, at: int, *, nameless: bool) -> int:
