@@ -13,8 +13,8 @@ from mainstem.errors import Corrupt
 from mainstem.kernels import lsm
 from mainstem.lsm import manifest
 from mainstem.lsm.codecs import compress, decompress
-from mainstem.lsm.log import SegmentReader
 from mainstem.lsm.footer import FOOTER, read_footer
+from mainstem.lsm.log import SegmentReader
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:

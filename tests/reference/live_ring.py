@@ -33,7 +33,8 @@ class PlainRing:
 
     def resume(self, wanted: list[int]) -> tuple[list[int], int] | None:
         """By the definition: every record at or after ``wanted``, each once, no id behind it."""
-        if any(want < tail for want, tail in zip(wanted, self.vector_before(self.first), strict=True)):
+        tails = self.vector_before(self.first)
+        if any(want < tail for want, tail in zip(wanted, tails, strict=True)):
             return None
         missing = [
             number
