@@ -16,7 +16,7 @@ from mainstem.kernels import lsm
 from mainstem.lsm.cache import BlockCache
 from mainstem.lsm.disk import Disk
 from mainstem.lsm.layers import FamilyView, MemoryLayer, union
-from mainstem.lsm.log import FIRST_OPERATION, LogWriter
+from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
 from mainstem.lsm.manifest import Manifest
 from mainstem.lsm.options import StoreOptions
 
@@ -235,3 +235,18 @@ class State(Disk):
             log.sync()
             self.filesystem.fsync_directory(self.directory)
         self.log = log
+
+    def sync_logs(self) -> None:
+        """Have all segments that are needed on disk, their names too, before the manifest says so.
+
+        With ``sync="none"`` those of sealed memtables have not been synced yet.
+        """
+        if self.log is None:
+            return
+        if self.options.sync == "none":
+            for segment in range(self.manifest.log_from, self.segment):
+                path = f"{self.directory}/{segment_name(segment)}"
+                if self.filesystem.exists(path):
+                    self.filesystem.open(path).fdatasync()
+            self.filesystem.fsync_directory(self.directory)
+        self.log.sync()

@@ -262,7 +262,7 @@ class Store(Family):
             with state.write_lock, state.lock:
                 if state.log is not None:
                     state.log.finish()
-                    state.log.sync()
+                    state.sync_logs()
                     state.write_manifest(log_end=(state.log.segment, state.log.size))
         except OSError as error:
             state.poison(error)
