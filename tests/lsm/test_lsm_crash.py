@@ -107,6 +107,32 @@ def test_power_cut_after_power_cut(seed: int) -> None:
     recovered(filesystem, script, reached, seed)
 
 
+def test_an_unsynced_store_that_is_closed_in_order_can_be_opened_whenever_the_power_goes() -> None:
+    """Closing says how far the log went: segments of memtables not yet flushed must be there."""
+    script = Script(seed=14, steps=60)
+    quiet = CrashFileSystem()
+    store = open_small(quiet, sync="none")
+    for step in script.made:
+        commit(store, step)
+    assert len(store.state.frozen) > 2
+    before = quiet.calls
+    store.close()
+    for call in range(before + 1, quiet.calls + 2):
+        filesystem = CrashFileSystem(crash_at=call, seed=call)
+        store, told = open_small(filesystem, sync="none"), 0
+        with contextlib.suppress(PowerCut):
+            for step in script.made:
+                commit(store, step)
+            store.close()
+            told = len(script.made)
+        for seed in range(40):
+            again = open_small(filesystem.crash(seed), sync="none")
+            reached = again.position.get("step", 0)
+            assert told <= reached, f"call {call}, seed {seed}"
+            assert contents(again) == script.states()[reached], f"call {call}, seed {seed}"
+            again.close()
+
+
 def test_an_external_log_is_replayed_from_the_position() -> None:
     script = Script(seed=8, steps=80)
     for call in range(5, 400, 23):

@@ -136,11 +136,8 @@ def _replay(state: State) -> Generation | None:
     for at, segment in enumerate(segments):
         reader = _reader(state, segment)
         if reader.first_sequence > state.sequence + 1:
-            raise _lost(
-                state,
-                segment_name(segment),
-                f"it begins at commit {reader.first_sequence}, after {state.sequence}",
-            )
+            _leave_out(state, reader, segments[at:])
+            break
         for commit in reader:
             try:
                 state.apply(reader.data, commit.start, commit.operations)
@@ -170,6 +167,23 @@ def _reader(state: State, segment: int) -> SegmentReader:
         # The process may have died before it did, and the next segment relies on it.
         file.fdatasync()
     return SegmentReader(file.pread(0, file.size()), path, state.manifest.store, segment)
+
+
+def _leave_out(state: State, reader: SegmentReader, segments: list[int]) -> None:
+    """Commits are missing before ``segments``: they go, unless something says they were on disk."""
+    log_end = state.manifest.log_end
+    first = next(iter(reader), None)
+    # As in ``_cut``. A segment without records cannot tell how it was written.
+    synced = first.synced > 0 if first is not None else state.options.sync != "none"
+    if synced or (log_end is not None and log_end[0] >= segments[0]):
+        raise _lost(
+            state,
+            segment_name(segments[0]),
+            f"it begins at commit {reader.first_sequence}, after {state.sequence}",
+        )
+    for number in reversed(segments):
+        state.filesystem.unlink(f"{state.directory}/{segment_name(number)}")
+    state.filesystem.fsync_directory(state.directory)
 
 
 def _cut(state: State, reader: SegmentReader, segment: int, later: list[int]) -> None:
