@@ -28,6 +28,7 @@ from mainstem.wire import encode_batches
 Acks = Literal["all", 1, 0]
 _ACKS: dict[Any, int] = {"all": -1, -1: -1, 1: 1, 0: 0}
 CODECS: dict[str | None, int] = {None: 0, "none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+_LEVELS = {"gzip": 9, "lz4": 12, "zstd": 22}
 _SMALL_ROWS = 512
 _BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
 
@@ -62,6 +63,7 @@ class AppendOptions:
     format: Format = field(default_factory=Raw)
     acks: Acks = "all"
     compression: str | None = None
+    compression_level: int | None = None
     batch_bytes: int = _BATCH_BYTES
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class AppendOptions:
         if self.compression not in tuple(CODECS):
             names = ", ".join(repr(name) for name in CODECS)
             raise Invalid(f"compression={self.compression!r} is not valid: use one of {names}")
+        self._check_level()
         for name in ("key", "timestamp"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
@@ -77,6 +80,14 @@ class AppendOptions:
             check_count("partition", self.partition, least=0, code=3)
         check_count("batch_bytes", self.batch_bytes, least=1024)
         check_format(self.format)
+
+    def _check_level(self) -> None:
+        level, highest = self.compression_level, _LEVELS.get(self.compression or "none", 0)
+        if level is not None and not (type(level) is int and 1 <= level <= highest):
+            known = f"1 to {highest}" if highest else "no levels"
+            raise Invalid(
+                f"compression_level={level!r} is not valid: {self.compression!r} has {known}"
+            )
 
 
 class Appender:
@@ -172,6 +183,7 @@ class Appender:
                 rows.headers,
                 batch_bytes=options.batch_bytes,
                 codec=CODECS[options.compression],
+                level=options.compression_level,
                 sealed=_ACKS[options.acks] != -1,  # else a lane does, with its producer's numbers
                 now_ms=self._clock.now_ms(),
             )

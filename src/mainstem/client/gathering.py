@@ -84,7 +84,8 @@ class Gatherer:
         loop = asyncio.get_running_loop()
         piece = Piece(rows, loop.create_future())
         types = tuple(None if part is None else part.type for part in _parts(rows))
-        key = (partition, options.acks, options.compression, options.batch_bytes, types)
+        squeeze = options.compression, options.compression_level
+        key = (partition, options.acks, squeeze, options.batch_bytes, types)
         size = weight(rows)
         bucket = self._buckets.get(key)
         if bucket is not None and bucket.size + size > options.batch_bytes:

@@ -139,6 +139,7 @@ class AsyncTopic:
         format: Format | None = None,  # noqa: A002 - the word users expect
         acks: Acks = "all",
         compression: str | None = None,
+        compression_level: int | None = None,
         batch_bytes: int = 1_000_000,
     ) -> Appended:
         """Write all rows; returns when they are acknowledged. See ``Topic.append``."""
@@ -149,6 +150,7 @@ class AsyncTopic:
             format=Raw() if format is None else format,
             acks=acks,
             compression=compression,
+            compression_level=compression_level,
             batch_bytes=batch_bytes,
         )
         return await self._appender.append(table, options)

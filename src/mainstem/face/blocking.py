@@ -128,6 +128,7 @@ class Topic:
         format: Format | None = None,  # noqa: A002 - the word users expect
         acks: Acks = "all",
         compression: str | None = None,
+        compression_level: int | None = None,
         batch_bytes: int = 1_000_000,
     ) -> Appended:
         """Write all rows, return where they went once they are acknowledged.
@@ -141,8 +142,9 @@ class Topic:
         Rows with a key go where Kafka's own clients put them (murmur2), rows without one to the
         partitions in turn; ``partition`` sends all to one. ``acks`` is ``"all"`` (on disk;
         retries never duplicate), ``1`` (taken by the leader) or ``0`` (not answered).
-        ``compression`` is ``None``, ``"gzip"``, ``"snappy"``, ``"lz4"`` or ``"zstd"``;
-        ``batch_bytes`` the size of a record batch before it.
+        ``compression`` is ``None``, ``"gzip"``, ``"snappy"``, ``"lz4"`` or ``"zstd"``, with
+        ``compression_level`` as the codec has them; ``batch_bytes`` the size of a record batch
+        before it.
 
         Raises ``Invalid`` for columns or arguments, ``Unavailable`` when the time is over: its
         message says how many rows were acknowledged.
@@ -157,6 +159,7 @@ class Topic:
                 format=format,
                 acks=acks,
                 compression=compression,
+                compression_level=compression_level,
                 batch_bytes=batch_bytes,
             )
         )

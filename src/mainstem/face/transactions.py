@@ -40,6 +40,7 @@ class AsyncTransaction:
         partition: int | None = None,
         format: Format | None = None,  # noqa: A002 - the word users expect
         compression: str | None = None,
+        compression_level: int | None = None,
         batch_bytes: int = 1_000_000,
     ) -> Appended:
         """Write rows as part of the transaction. See ``Transaction.append``."""
@@ -50,6 +51,7 @@ class AsyncTransaction:
             partition=partition,
             format=Raw() if format is None else format,
             compression=compression,
+            compression_level=compression_level,
             batch_bytes=batch_bytes,
         )
         return await self._client.append(topic, table, options)
@@ -156,6 +158,7 @@ class Transaction:
         partition: int | None = None,
         format: Format | None = None,  # noqa: A002 - the word users expect
         compression: str | None = None,
+        compression_level: int | None = None,
         batch_bytes: int = 1_000_000,
     ) -> Appended:
         """Write rows as part of the transaction; arguments are those of ``Topic.append``.
@@ -172,6 +175,7 @@ class Transaction:
                 partition=partition,
                 format=format,
                 compression=compression,
+                compression_level=compression_level,
                 batch_bytes=batch_bytes,
             )
         )
