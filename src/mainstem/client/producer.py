@@ -148,7 +148,9 @@ class Producer:
         for (node, acks), lanes in by_node.items():
             while self._requests[node] < MAX_IN_FLIGHT and (load := _load(lanes)):
                 self._requests[node] += 1
-                self._spawn(self._send(node, acks, load, self._at_once(node, acks, load)))
+                sent = self._at_once(node, acks, load)
+                self._unsent[node] += sent is None  # from now on, not from its first turn on
+                self._spawn(self._send(node, acks, load, sent))
 
     async def _send(self, node: int, acks: int, load: Load, sent: _Sent | None) -> None:
         try:
@@ -171,7 +173,7 @@ class Producer:
         connection = self._cluster.ready(node, lane=self)
         try:
             return None if connection is None else self._start(connection, acks, load)
-        except MainstemError:
+        except Exception:
             return None  # it comes again, to whoever waits
 
     async def _in_turn(self, node: int, acks: int, load: Load) -> _Sent | None:
@@ -180,7 +182,6 @@ class Producer:
         Whoever departed first is sent first, also while the connection is being opened: a
         producer's sequence numbers must arrive in order.
         """
-        self._unsent[node] += 1
         try:
             async with self._turns[node]:
                 connection = await self._cluster.connection(node, lane=self)
