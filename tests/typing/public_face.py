@@ -1,6 +1,5 @@
 """What type checkers see of the public face; checked by mypy and pyright, never run."""
 
-
 from __future__ import annotations
 
 import datetime
