@@ -8,7 +8,7 @@ INTEROP_STAMP := $(VENV)/.interop
 DEMO_STAMP := $(VENV)/.demo
 # Scratch directories in memory: thousands of tests each sync a handful of files.
 SCRATCH := $(shell test -w /dev/shm && echo /dev/shm || echo /tmp)
-TEST := TMPDIR=$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist worksteal
+TEST := TMPDIR=$(SCRATCH) $(BIN)/python -m pytest -n 3 --dist worksteal
 SOURCES := pyproject.toml setup.py $(wildcard src/mainstem/kernels/*.pyx src/mainstem/kernels/*.pxd)
 
 .PHONY: help demo test quick check format bench bench-lsm bench-lsm-overwrite interop kafka clean
@@ -29,6 +29,7 @@ $(DEMO_STAMP): $(STAMP)
 $(INTEROP_STAMP): $(DEMO_STAMP) interop/install.sh interop/live/package-lock.json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group interop
 	@sh interop/install.sh
+	@$(BIN)/python -m interop.fetch
 	@touch $@
 
 demo: $(DEMO_STAMP)  ## a year of real departures through a real log

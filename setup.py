@@ -20,14 +20,18 @@ extensions = [
     Extension(
         f"mainstem.kernels.{source.stem}",
         [str(source)],
-        extra_compile_args=["-O3", "-Wno-unreachable-code", "-Wno-unused-function"],
+        extra_compile_args=["-O3", "-g0", "-Wno-unreachable-code", "-Wno-unused-function"],
     )
     for source in sorted(KERNELS.glob("*.pyx"))
 ]
 
+CORES = len(os.sched_getaffinity(0))
+
 setup(
+    options={"build_ext": {"parallel": CORES}},
     ext_modules=cythonize(
         extensions,
+        nthreads=CORES,
         compiler_directives=DIRECTIVES,
         annotate=bool(os.environ.get("MAINSTEM_ANNOTATE")),
     ),

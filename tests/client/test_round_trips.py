@@ -199,7 +199,29 @@ def travel(topic: ms.Topic, case: Case, write: Any, read: Any) -> None:
 
 def same(found: Any, wanted: Any) -> bool:
     """Two dictionaries of other orders hold the same values."""
-    return bool(found.equals(wanted) or found.to_pylist() == wanted.to_pylist())
+    return bool(found.equals(wanted) or plain(found) == plain(wanted))
+
+
+def plain(column: Any) -> list[Any]:
+    """Python's values; nanoseconds, which Python's datetime does not have, as integers."""
+    return [as_plain(scalar) for scalar in column]
+
+
+def as_plain(scalar: Any) -> Any:
+    kind = scalar.type
+    if not scalar.is_valid:
+        return None
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
+        return scalar.value
+    if pa.types.is_dictionary(kind):
+        return as_plain(scalar.value)
+    if pa.types.is_struct(kind):
+        return {name: as_plain(scalar[name]) for name in scalar}
+    if pa.types.is_map(kind):
+        return [(as_plain(one["key"]), as_plain(one["value"])) for one in scalar.values]
+    if pa.types.is_nested(kind):
+        return [as_plain(one) for one in scalar.values]
+    return scalar.as_py()
 
 
 def rows_at(table: Any, homes: list[int], partition: int) -> Any:
@@ -218,7 +240,7 @@ def as_type(column: Any, kind: Any) -> Any:
         ]
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=column.is_null())
     if pa.types.is_map(kind) or pa.types.is_nested(kind):
-        return pa.array(column.to_pylist(), kind)
+        return pa.array(plain(column), kind)
     if pa.types.is_dictionary(kind):
         return column.cast(kind.value_type).dictionary_encode().cast(kind)
     return column.cast(kind)

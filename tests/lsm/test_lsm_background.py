@@ -13,6 +13,7 @@ from mainstem.lsm import (
     FamilyOptions,
     Store,
     cache,
+    check,
     set_memory_budget,
 )
 from mainstem.lsm.footer import FOOTER, Footer
@@ -134,3 +135,22 @@ def test_evicted_blocks_are_read_again() -> None:
         for at in range(0, 4000, 500):
             assert store.get_batch(keys[at : at + 500]).to_pylist() == keys[at : at + 500]
     assert store.stats().cache_evictions > 0
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_what_closing_interrupts_leaves_no_files(steps: int) -> None:
+    """A merge of several groups, a flush of several families: some files are finished already."""
+    filesystem = CrashFileSystem()
+    with Store.open("s", filesystem=filesystem, background="manual", slice_bytes=1 << 10) as store:
+        families = [store.family(f"f{n}", fan_in=2, block_bytes=256) for n in range(3)]
+        for part in range(2):
+            for family in families:
+                keys = [b"%d-%02d" % (group, 2 * n + part) for group in range(6) for n in range(9)]
+                family.put_batch(keys, [b"v" * 40] * len(keys))
+            if part == 0:
+                store.flush()
+        with store.state.write_lock:
+            store.state.seal()
+        for _ in range(steps):
+            store.step()
+    assert [each.severity for each in check("s", filesystem=filesystem)] == ["ok"]

@@ -17,7 +17,13 @@ from mainstem.errors import MainstemError
 from mainstem.lsm.choosing import Plan, choose, expired_files
 from mainstem.lsm.edits import drop_files, install_flush, install_merge
 from mainstem.lsm.layers import LAST_LEVEL, DiskLayer, FamilyView
-from mainstem.lsm.maintenance import Abandoned, Work, flush_layers, merge_layers
+from mainstem.lsm.maintenance import (
+    Abandoned,
+    Work,
+    finished_files,
+    flush_layers,
+    merge_layers,
+)
 from mainstem.lsm.manifest import LayerRecord
 from mainstem.lsm.state import State
 
@@ -192,20 +198,22 @@ class Background:
         state = self.state
         generations = state.frozen
         layers: dict[int, LayerRecord] = {}
-        for number, family in tuple(state.families.items()):
-            memory = sum((each.layers.get(number, ()) for each in reversed(generations)), ())
-            if not memory:
-                continue
-            bottom = not state.disk[number]
-            record = yield from flush_layers(
-                self._work,
-                family,
-                FamilyView(memory),
-                bottom=bottom,
-                expire_before=self.expire_before(number),
-            )
-            if record is not None:
-                layers[number] = record
-                self.counters.bytes_flushed += sum(file.size for file in record.files)
+        with finished_files(self._work) as finished:
+            for number, family in tuple(state.families.items()):
+                memory = sum((each.layers.get(number, ()) for each in reversed(generations)), ())
+                if not memory:
+                    continue
+                bottom = not state.disk[number]
+                record = yield from flush_layers(
+                    self._work,
+                    family,
+                    FamilyView(memory),
+                    bottom=bottom,
+                    expire_before=self.expire_before(number),
+                )
+                if record is not None:
+                    layers[number] = record
+                    finished.extend(record.files)
+                    self.counters.bytes_flushed += sum(file.size for file in record.files)
         install_flush(state, generations, layers)
         self.counters.flushes += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -21,7 +22,7 @@ from mainstem.lsm.layers import (
 from mainstem.lsm.manifest import FamilyRecord, FileRecord, LayerRecord
 from mainstem.lsm.options import FamilyOptions, StoreOptions, fold_spec
 from mainstem.lsm.runs import StoredRun
-from mainstem.lsm.runset import RunSet
+from mainstem.lsm.runset import RunSet, remove_runs
 
 _SLICE_ROWS: Final = 1 << 16
 
@@ -39,6 +40,17 @@ class Work(NamedTuple):
 
 class Abandoned(Exception):  # noqa: N818 - thrown into a job to end it, not an error
     """The store closes: remove what was half written."""
+
+
+@contextlib.contextmanager
+def finished_files(work: Work) -> Iterator[list[FileRecord]]:
+    """The list of files that a job has finished before it ended; they go if it fails."""
+    finished: list[FileRecord] = []
+    try:
+        yield finished
+    except Exception:  # as in write_rows
+        remove_runs(work.filesystem, work.directory, finished)
+        raise
 
 
 def write_rows(
@@ -130,23 +142,23 @@ def merge_layers(
         masks.append(ranges)
         ranges = union(ranges, layer.ranges)
     records: list[FileRecord] = []
-    written: list[FileRecord] = []
-    for group in _clusters(layers):
-        if not rewrite and _movable(group, masks, bottom=bottom, expire_before=expire_before):
-            records.append(group[0].file.record)
-            continue
-        merge = merger(
-            _sources(group, masks),
-            drop_deletes=bottom,
-            spec=fold_spec(family.fields),
-            expire_before=expire_before,
-        )
-        new = yield from write_rows(work, family.options, merge, last_level=level == LAST_LEVEL)
-        rows = sum(piece.file.record.rows for piece in group)
-        if merge.rows_in != rows:
-            raise Corrupt(f"a merge read {merge.rows_in} of {rows} rows: a file lost some")
-        records += new
-        written += new
+    with finished_files(work) as written:
+        for group in _clusters(layers):
+            if not rewrite and _movable(group, masks, bottom=bottom, expire_before=expire_before):
+                records.append(group[0].file.record)
+                continue
+            merge = merger(
+                _sources(group, masks),
+                drop_deletes=bottom,
+                spec=fold_spec(family.fields),
+                expire_before=expire_before,
+            )
+            new = yield from write_rows(work, family.options, merge, last_level=level == LAST_LEVEL)
+            records += new
+            written.extend(new)
+            rows = sum(piece.file.record.rows for piece in group)
+            if merge.rows_in != rows:
+                raise Corrupt(f"a merge read {merge.rows_in} of {rows} rows: a file lost some")
     kept = () if bottom else ranges.pairs
     record = LayerRecord(level, tuple(records), kept) if records or kept else None
     return record, tuple(written)

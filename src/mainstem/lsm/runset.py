@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from mainstem.filesystem import FileSystem
@@ -83,16 +84,19 @@ class RunSet:
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
-        for record in self.records:
-            try:
-                self._filesystem.unlink(f"{self._directory}/{file_name(record.id)}")
-            except OSError:
-                continue
+        remove_runs(self._filesystem, self._directory, self.records)
 
     def _close(self) -> None:
         if self._writer is not None:
             self.records.append(self._writer.finish())
             self._writer = None
+
+
+def remove_runs(filesystem: FileSystem, directory: str, records: Iterable[FileRecord]) -> None:
+    """Unlink runs that no manifest names; what the disk refuses, the next open removes."""
+    for record in records:
+        with contextlib.suppress(OSError):
+            filesystem.unlink(f"{directory}/{file_name(record.id)}")
 
 
 _SIGN: Final = 1 << 63
