@@ -193,6 +193,58 @@ def test_a_value_that_does_not_fit_the_schema_is_never_another(make_topic: MakeT
         read(topic, ms.Arrow(pa.schema([("a", pa.int32())])))
 
 
+def laid_out(word: str) -> pa.Array:
+    """``[[1, 2], None, [3, 4]]``; the views lie in another order than the rows."""
+    lists = [[1, 2], None, [3, 4]]
+    if word == "fixed":
+        return pa.array(lists, pa.list_(pa.int32(), 2))
+    if not word.endswith("view"):
+        return pa.array(lists, getattr(pa, word)(pa.int32()))
+    wide = word.startswith("large")
+    made = pa.LargeListViewArray if wide else pa.ListViewArray
+    number = pa.int64() if wide else pa.int32()
+    starts, sizes = pa.array([3, 0, 1], number), pa.array([2, 0, 2], number)
+    values = pa.array([9, 3, 4, 1, 2], pa.int32())
+    return made.from_arrays(starts, sizes, values, mask=pa.array([False, True, False]))
+
+
+LAYOUTS = ["list_", "large_list", "fixed", "list_view", "large_list_view"]
+
+
+@pytest.mark.parametrize("entries", [pa.int32(), pa.int64()], ids=str)
+@pytest.mark.parametrize("wanted", LAYOUTS)
+@pytest.mark.parametrize("written", LAYOUTS)
+def test_lists_are_read_in_the_layout_of_the_schema(
+    written: str, wanted: str, entries: pa.DataType, make_topic: MakeTopic
+) -> None:
+    kind = pa.list_(entries, 2) if wanted == "fixed" else getattr(pa, wanted)(entries)
+    topic = make_topic()
+    topic.append([message(pa.record_batch({"l": laid_out(written)}))])
+    found = read(topic, ms.Arrow(pa.schema([("l", kind)])))
+    found.validate(full=True)
+    assert found.schema.field("l").type == kind
+    assert found["l"].to_pylist() == [[1, 2], None, [3, 4]]
+
+
+def test_lists_of_another_layout_inside_a_struct_are_an_error(make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    inner = pa.StructArray.from_arrays([laid_out("list_view")], ["l"])
+    topic.append([message(pa.record_batch({"s": inner}))])
+    schema = pa.schema([("s", pa.struct([("l", pa.list_(pa.int32(), 2))]))])
+    with pytest.raises(ms.Corrupt, match="laid out differently"):
+        read(topic, ms.Arrow(schema))
+
+
+def test_lists_that_overlap_are_not_multiplied(make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    numbers = pa.array([0] * 1000, pa.int32())
+    sizes = pa.array([1000] * 1000, pa.int32())
+    lists = pa.ListViewArray.from_arrays(numbers, sizes, pa.array(range(1000), pa.int32()))
+    topic.append([message(pa.record_batch({"l": lists}))])
+    with pytest.raises(ms.Corrupt, match="overlap"):
+        read(topic, ms.Arrow(pa.schema([("l", pa.list_(pa.int32()))])))
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -228,6 +280,13 @@ def damaged_text() -> bytes:
     return good.replace(struct.pack("<3i", 0, 5, 5), struct.pack("<3i", 0, 5, 1 << 30))
 
 
+def buffers_between_words() -> bytes:
+    """A schema's message that is four bytes longer: the batch behind it lies askew."""
+    data = message(pa.record_batch({"a": pa.array([1, 2, 3], pa.int64())}))
+    (size,) = struct.unpack_from("<i", data, 4)
+    return data[:4] + struct.pack("<i", size + 4) + data[8 : 8 + size] + bytes(4) + data[8 + size :]
+
+
 STRANGE = {
     "empty": b"",
     "junk": b"junk",
@@ -243,6 +302,7 @@ STRANGE = {
     "zstd dictionary": message(
         pa.record_batch({"a": pa.array(["x" * 9000]).dictionary_encode()}), compression="zstd"
     ),
+    "buffers between words": buffers_between_words(),
     "text outside": damaged_text(),
     "bad utf-8": message(pa.record_batch({"s": ["hello"]})).replace(b"hello", b"he\xfflo"),
     "rows for nothing": message(pa.record_batch({"n": pa.nulls(1_000_000)})),

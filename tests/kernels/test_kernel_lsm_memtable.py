@@ -90,6 +90,19 @@ def test_operands_are_folded_into_rows_that_came_in_order() -> None:
     assert rows == [(b"a", five), (b"b", ten), (b"c", five)]
 
 
+def test_states_wider_than_an_arena_are_folded() -> None:
+    fields = 40_000  # 320,000 bytes; an arena has 262,144
+    table = lsm.Memtable(SEED)
+    one = (1).to_bytes(8, "little") * fields
+    keys = [b"%d" % (n // 2) for n in range(16)]
+    states = lsm.Column(None, one * len(keys), None, 0, len(keys), 8 * fields)
+    operation = lsm.Operation(lsm.MERGE, 0, column(list(keys)), states, 0)
+    table.insert(lsm.encode_batch(lsm.Arena(), [operation], 0, 0), 0, bytes(fields))
+    two = (2).to_bytes(8, "little") * fields
+    found = [value for _, _, value, _ in lsm.describe(table.sorted_rows(0, table.rows))]
+    assert found == [two] * 8
+
+
 def test_readers_index_beside_a_writer_and_see_every_row() -> None:
     table = lsm.Memtable(SEED)
     done = threading.Event()

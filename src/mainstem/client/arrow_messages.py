@@ -50,6 +50,9 @@ def _read(value: Any) -> Any:
             raise Corrupt(f"it has more than {_MOST_MESSAGES} messages")
         message = ipc.read_message(source)
         kinds.append(_check(message.metadata))
+        # Arrow takes buffers as they lie, and lets its loops believe that they lie well.
+        if message.body is not None and message.body.size and message.body.address % 8:
+            raise Corrupt("its buffers do not begin at multiples of eight bytes")
         rest = value.slice(source.tell())
     if kinds[:1] != [_SCHEMA] or kinds[-1] != _BATCH or set(kinds[1:-1]) - {_DICTIONARY}:
         raise Corrupt("it is not one batch of rows with its schema before it")

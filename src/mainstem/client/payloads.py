@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mainstem.client.arrow_lists import cast_lists
 from mainstem.client.arrow_shapes import binary_column
 from mainstem.client.columns import BOOKKEEPING
 from mainstem.client.formats import Side
@@ -193,8 +194,8 @@ def fit_column(batch: Any, name: str, kind: Any) -> Any:
     if column.type == kind:
         return column
     try:
-        return column.cast(kind)
-    except pa.ArrowException as error:
+        return cast_lists(column, kind)
+    except (pa.ArrowException, Corrupt) as error:
         raise Corrupt(
             f"column {name!r} was {column.type} and is {kind} in other records: {error}: give the "
             "schema to read them as"

@@ -111,12 +111,12 @@ cdef class Memtable:
         if self.arena_left < size:
             with gil:
                 try:
-                    block = allocate(_ARENA)
+                    block = allocate(max(size, <Py_ssize_t>_ARENA))  # a state may be wider
                 except MemoryError:
                     return -1
                 self.arenas.append(block)
                 self.arena = (<Memory>block).data
-                self.arena_left = _ARENA
+                self.arena_left = (<Memory>block).size
         fold(spec, fields, older.value, row.value, self.arena)
         row.value = self.arena
         row.kind = older.kind
