@@ -34,9 +34,10 @@ Say = Callable[[str], None]
 class Bench:
     """The parts, by name; each answers what goes into the report."""
 
-    def __init__(self, directory: Path, quick: bool, say: Say) -> None:
+    def __init__(self, directory: Path, quick: bool, rounds: int, say: Say) -> None:
         self._directory = directory
         self._quick = quick
+        self._rounds = rounds
         self._say = say
         self._numbers = count()
 
@@ -56,7 +57,7 @@ class Bench:
         there = available()
         names = ["mainstem", *(name for name in ("nchan", "centrifuge") if there[name])]
         names.append("sse-starlette")
-        viewers, rounds = int(self._pick(10_000, 2_000)), int(self._pick(3, 1))
+        viewers, rounds = int(self._pick(10_000, 2_000)), self._rounds or int(self._pick(3, 1))
         runs: dict[str, list[Delivery]] = {name: [] for name in names}
         for turn in range(rounds):
             for name in names:
@@ -79,7 +80,7 @@ class Bench:
 
     def sends(self) -> dict[str, Any]:
         """Our sends as a share of a bare C loop's, both as fast as they can."""
-        viewers, rounds = int(self._pick(10_000, 2_000)), int(self._pick(5, 1))
+        viewers, rounds = int(self._pick(10_000, 2_000)), self._rounds or int(self._pick(5, 1))
         seconds = self._pick(6, 3)
         ours, bare = [], []
         for turn in range(rounds):
@@ -135,6 +136,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer viewers, one round")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; repeatable")
+    parser.add_argument("--rounds", type=int, default=0, help="of what is interleaved")
     parser.add_argument("--json", action="store_true", help="everything as one JSON object")
     parser.add_argument("--write", action="store_true", help="write benchmarks/live/RESULTS.md")
     options = parser.parse_args()
@@ -151,7 +153,7 @@ def main() -> int:
             if not console.is_terminal:
                 console.print(text)
 
-        bench = Bench(Path(name), options.quick, say)
+        bench = Bench(Path(name), options.quick, options.rounds, say)
         for part in options.only or PARTS:
             answers[part] = getattr(bench, part)()
     if options.json:

@@ -49,7 +49,10 @@ def _delivery(runs: list[dict[str, Any]]) -> list[str]:
     ]
     title = f"## {runs[0]['viewers']:,} viewers, 100 events a second"
     note = "Latency: from the publisher's clock to the viewer's, for us with the durable append; "
-    note += "the peers keep events in memory. Medians of interleaved rounds. One worker each."
+    note += (
+        "the peers keep events in memory. Medians where there were several rounds, interleaved. "
+    )
+    note += "One worker each."
     return [title, "", *_table(head, rows), "", note]
 
 
