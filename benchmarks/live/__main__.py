@@ -156,13 +156,12 @@ def main() -> int:
         bench = Bench(Path(name), options.quick, options.rounds, say)
         for part in options.only or PARTS:
             answers[part] = getattr(bench, part)()
+            if options.write:  # after each: a long run may be cut short
+                (HERE / "RESULTS.md").write_text(markdown(answers))
     if options.json:
         print(json.dumps(answers, indent=1))
-    text = markdown(answers)
-    if not options.json:
-        print(text)
-    if options.write:
-        (HERE / "RESULTS.md").write_text(text)
+    else:
+        print(markdown(answers))
     return 0
 
 
