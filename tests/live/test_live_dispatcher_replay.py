@@ -303,9 +303,9 @@ def test_what_came_in_trickles_is_held_in_few_pieces(broker: RunningBroker) -> N
             found = await port.replay(["chat:a"], {stream: 200}, cursor={stream: 7})
             assert isinstance(found, tuple)
             assert [data for _, _, data in found[0]] == list(range(7, 200))
-            # Three merged chunks of up to 64, and the rest. Hardly anything was read from the
-            # log: once, where a cluster's high watermark trails behind what readers were told.
-            assert dispatcher.history.misses <= 1
+            # Three merged chunks of up to 64, and the rest; nothing was read from the log. On
+            # Apache Kafka once was seen, for a reason not found: no more than that.
+            assert dispatcher.history.misses <= (0 if isinstance(broker, RunningBroker) else 1)
             assert dispatcher.history.hits < 70
 
     asyncio.run(scenario())
