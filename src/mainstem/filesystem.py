@@ -8,7 +8,10 @@ crash only after ``File.fdatasync``; created, renamed and unlinked names only af
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -32,7 +35,13 @@ class File(Protocol):
 
     def size(self) -> int: ...
 
-    def truncate(self, size: int) -> None: ...
+    def truncate(self, size: int) -> None:
+        """Cut or extend to ``size``; space reserved behind it is given back."""
+        ...
+
+    def reserve(self, position: int, size: int) -> bool:
+        """Ask for disk space without moving the file's end; ``False`` where it is not to be had."""
+        ...
 
     def fdatasync(self) -> None: ...
 
@@ -76,6 +85,23 @@ class LinkingFileSystem(Protocol):
     def link(self, source: str, target: str) -> None: ...
 
 
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE, linux/falloc.h
+
+
+@functools.cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    """fallocate(2), which ``os`` does not have: ``posix_fallocate`` moves the file's end."""
+    import ctypes  # not at start-up: it takes milliseconds, and few files ever grow that large
+
+    try:
+        function = ctypes.CDLL(None).fallocate
+    except (AttributeError, OSError):  # not Linux
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    function.restype = ctypes.c_int
+    return function  # type: ignore[no-any-return]
+
+
 class RealFile:
     """A descriptor with positioned reads and writes."""
 
@@ -107,6 +133,12 @@ class RealFile:
 
     def truncate(self, size: int) -> None:
         os.ftruncate(self._descriptor, size)
+
+    def reserve(self, position: int, size: int) -> bool:
+        fallocate = _fallocate()
+        return (
+            fallocate is not None and fallocate(self._descriptor, _KEEP_SIZE, position, size) == 0
+        )
 
     def fdatasync(self) -> None:
         os.fdatasync(self._descriptor)
@@ -158,6 +190,44 @@ class RealFileSystem:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class SpaceAhead:
+    """Disk space reserved ahead of a growing file's end (docs/decisions/0013).
+
+    An append finds its blocks instead of looking for them: a third less time for a large one on
+    ext4. It is never needed: where a file system has no such thing, or no room, all goes on
+    without. What is left is given back by ``release``; whoever was killed leaves that to the
+    next opening. Not thread-safe.
+    """
+
+    __slots__ = ("_end",)
+
+    #: Smaller files are left alone; a larger one doubles, up to this much at once.
+    FROM = 1 << 20
+    MOST = 64 << 20
+
+    def __init__(self) -> None:
+        self._end = 0  # of what was reserved; -1: no more of it
+
+    def cover(self, file: File, position: int, end: int, limit: int) -> None:
+        """Before a write of ``[position, end)`` to a file that will not outgrow ``limit``."""
+        if not 0 <= self._end < end or end < self.FROM:
+            return
+        start = max(self._end, position)
+        wanted = min(end + min(end, self.MOST), max(limit, end))
+        try:
+            self._end = wanted if file.reserve(start, wanted - start) else -1
+        except OSError:
+            self._end = -1
+
+    def release(self, opened: Callable[[], File], size: int) -> None:
+        """Give back what lies behind ``size``, where the file ends; ask no more."""
+        if self._end == 0:
+            return
+        self._end = -1
+        with contextlib.suppress(OSError):  # the next opening does it
+            opened().truncate(size)
 
 
 def write_all(file: File, data: Buffer, position: int) -> None:

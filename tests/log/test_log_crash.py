@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from crash_harness import lives
 
+from mainstem.filesystem import SpaceAhead
+
 LIVES_PER_TEST = 50
+
+
+@pytest.fixture(autouse=True)
+def space_is_reserved_for_small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SpaceAhead, "FROM", 700)
 
 
 def run_lives(first_seed: int) -> None:

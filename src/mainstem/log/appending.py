@@ -68,7 +68,7 @@ class Appender:
                 largest = max(largest, header.max_timestamp)
             offset += header.last_offset_delta + 1
         segment = self._segment_for(end - start, offset - 1, largest, now_ms, config)
-        self._write(segment, view[start:end])
+        self._write(segment, view[start:end], config.segment_bytes)
         self._account(segment, headers, append_time, now_ms, config.index_interval_bytes)
         return Appended(base_offset, offset - 1, append_time, False)
 
@@ -136,6 +136,7 @@ class Appender:
                 code=KAFKA_STORAGE_ERROR,
             ) from error
         self._durability.rolled(sealed)
+        sealed.give_room_back()
         return segment
 
     def _remove_marker(self) -> None:
@@ -152,7 +153,7 @@ class Appender:
             ) from error
         self.has_marker = False
 
-    def _write(self, segment: Segment, data: memoryview) -> None:
+    def _write(self, segment: Segment, data: memoryview, limit: int) -> None:
         """All of ``data`` at the end of ``segment``, or none of it."""
         position = segment.size
         try:
@@ -163,6 +164,7 @@ class Appender:
                 code=KAFKA_STORAGE_ERROR,
             ) from error
         self._durability.wrote(segment)
+        segment.make_room(file, len(data), limit)
         try:
             if file.pwrite(data, position) != len(data):
                 write_all(file, data, position)

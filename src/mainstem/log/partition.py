@@ -244,6 +244,7 @@ class Partition:
                 return
             try:
                 if clean and not self.poisoned and not self._appender.has_marker:
+                    self._storage.active.give_room_back()
                     self.sync()
                     self._leave_clean()
             except OSError as error:

@@ -186,6 +186,7 @@ def _recover_segment(storage: Storage, segment: Segment, config: LogConfig) -> t
             ) from torn
         segment.file().truncate(segment.size)
         return expected, False
+    segment.file().truncate(size)  # whoever was killed may have left space reserved behind it
     return expected, True
 
 

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from mainstem.errors import Corrupt
-from mainstem.filesystem import File, FileSystem, read_file, replace_file, write_all
+from mainstem.filesystem import (
+    File,
+    FileSystem,
+    SpaceAhead,
+    read_file,
+    replace_file,
+    write_all,
+)
 from mainstem.kernels import HEADER_SIZE
 from mainstem.log.handles import HandleCache
 from mainstem.log.indexes import NO_TIMESTAMP, IndexFileError, OffsetIndex, TimeIndex
@@ -101,6 +108,7 @@ class Segment:
         "_filesystem",
         "_handles",
         "_largest",
+        "_space",
         "base_offset",
         "created_ms",
         "deleted",
@@ -133,6 +141,7 @@ class Segment:
         self.unsynced = False
         self.deleted = False
         self._largest: tuple[int, int] | None = None
+        self._space = SpaceAhead()
         self._filesystem = filesystem
         self._handles = handles
 
@@ -173,6 +182,14 @@ class Segment:
             self.unindexed = 0
         self.size += size
         self.unindexed += size
+
+    def make_room(self, file: File, size: int, limit: int) -> None:
+        """Before ``size`` bytes are appended to ``file`` (its own), which may grow to ``limit``."""
+        self._space.cover(file, self.size, self.size + size, limit)
+
+    def give_room_back(self) -> None:
+        """No more appends for now: nothing may be reserved behind the last batch."""
+        self._space.release(self.file, self.size)
 
     def entries(self) -> int:
         """How many the offset index has."""

@@ -162,6 +162,11 @@ class MemoryFile:
         self._inode.truncate(size)
         after()
 
+    def reserve(self, position: int, size: int) -> bool:
+        after = self._filesystem.begin("reserve", self._path)
+        after()
+        return self._filesystem.room(position + size - len(self._inode.content)) is None
+
     def fdatasync(self) -> None:
         try:
             after = self._filesystem.begin("fdatasync", self._path)
