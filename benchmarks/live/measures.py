@@ -37,6 +37,7 @@ class Delivery:
     server_cores: float
     viewer_cores: float
     bytes_per_viewer: float
+    bytes_per_event: float
     gaps: int
     doubles: int
 
@@ -83,6 +84,7 @@ def delivery(start: Start, viewers: int, rate: float, seconds: float, size: int 
             used / clock,
             seen.cpu / seen.seconds,
             memory,
+            seen.bytes / max(1, seen.events),
             seen.gaps,
             seen.doubles,
         )
@@ -105,16 +107,21 @@ def middle(runs: list[Delivery]) -> Delivery:
     )
 
 
-def bare_sends(viewers: int, frame: int, seconds: float) -> float:
-    """Sends a second of the bare C loop, as fast as it can, to the same load generator."""
+def bare_sends(run: Delivery, seconds: float) -> float:
+    """Sends a second of the bare C loop, as fast as it can, to the same load generator.
+
+    Each of its sends carries as many events, of as many bytes, as one of ``run`` did.
+    """
     port = free_port()
-    words = [str(PEERS / "bare"), str(port), str(viewers), str(frame), "1", "0", str(seconds)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    events = max(1, round(run.delivered / run.sends))
+    words = [port, run.viewers, round(run.bytes_per_event), events, 0, seconds]
+    command = [str(PEERS / "bare"), *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         process.stdout.readline()
         server = Server("bare", port, get("/"), "", [process.pid])
-        with crowd(server, viewers, audited=False) as watching:
+        with crowd(server, run.viewers, audited=False) as watching:
             watching.tell(run=seconds)
             watching.counted()
             counted = json.loads(process.stdout.readline())
@@ -122,11 +129,6 @@ def bare_sends(viewers: int, frame: int, seconds: float) -> float:
     finally:
         process.kill()
         process.wait()
-
-
-def saturated_sends(start: Start, viewers: int, seconds: float, size: int = 100) -> float:
-    """Sends a second of a gateway that has more to send than it can: every event its own send."""
-    return delivery(start, viewers, 400, seconds, size).sends
 
 
 def idle(start: Start, viewers: int, processes: int, seconds: float) -> dict[str, Any]:

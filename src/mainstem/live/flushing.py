@@ -26,7 +26,6 @@ class Flusher:
         self._phase = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self.after: Callable[[], None] = lambda: None
         self.flushes = 0
         self.late = 0
         self.hurried = 0
@@ -58,26 +57,24 @@ class Flusher:
         more = True
         self._asked = False
         try:
-            more = self._catch_up()
+            more = self._one_phase()
         except Exception:
             logger.exception("a flush failed")
         finally:  # whatever happened: without a next window every viewer would stand still
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(self._due, self._tick) if more or self._asked else None
 
-    def _catch_up(self) -> bool:
+    def _one_phase(self) -> bool:
+        """Flush what is due. One phase a turn of the loop, however late it is.
+
+        Else what comes in meanwhile would wait for all of them, and then again for its own.
+        """
         now = asyncio.get_running_loop().time()
-        more = True
-        turns = 0
-        while self._due <= now and turns < Sender.PHASE_COUNT:
-            self._due += self._step
-            turns += 1
-            more = self._flush()
-        if self._due <= now:  # a whole window late: no use in catching up
+        if now - self._due > self._step * Sender.PHASE_COUNT:  # no use in catching up
             self.late += 1
-            self._due = now + self._step
-        self.after()
-        return more
+            self._due = now
+        self._due += self._step
+        return self._flush()
 
     def _flush(self) -> bool:
         waiting = False
