@@ -15,6 +15,8 @@ from mainstem.testing.filesystem import CrashFileSystem, PowerCut
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "_AHEAD", 4096)
+    monkeypatch.setattr(log, "_BUSY", 4096)
+    monkeypatch.setattr(log, "_AT_ONCE", 512)
 
 
 def fill(store: Store, script: Script, first: int = 0) -> None:

@@ -36,7 +36,8 @@ cdef enum:
     _FIRST = 1 << 14   # a store that writes little holds little
     _SLAB = 1 << 22
     _HUGE = 1 << 21
-    _KEPT = 24         # slabs on the list at most, and 96 MiB
+    _KEPT = 64         # slabs on the list at most, and 256 MiB: what may wait for a flush
+    _HELD = 24         # those above are the system's to take, should it run short
 
 cdef struct Free:
     uint8_t* data
@@ -58,6 +59,8 @@ cdef class Slab:
             _free[_count].size = self.size
             _count += 1
             _bytes += self.size
+            if _count > _HELD:
+                may_be_taken(self.data, self.size)
         else:
             free(self.data)
 
@@ -65,15 +68,18 @@ cdef class Slab:
 cdef Slab _slab(Py_ssize_t size):
     global _count, _bytes
     cdef Slab slab = Slab.__new__(Slab)
-    cdef int i
+    cdef int i, best = -1
     if size >= _SLAB:
-        for i in range(_count - 1, -1, -1):
-            if _free[i].size == size:
-                slab.data = _free[i].data
-                _bytes -= size
-                _count -= 1
-                _free[i] = _free[_count]
-                break
+        for i in range(_count):  # the least that will do, and of equals the last
+            if size <= _free[i].size <= 4 * size and (
+                    best < 0 or _free[i].size <= _free[best].size):
+                best = i
+        if best >= 0:
+            size = _free[best].size
+            slab.data = _free[best].data
+            _bytes -= size
+            _count -= 1
+            _free[best] = _free[_count]
     if slab.data == NULL:
         slab.data = <uint8_t*>(huge_pages(size) if size >= _HUGE else malloc(size))
     if slab.data == NULL:

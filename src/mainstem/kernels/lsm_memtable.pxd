@@ -3,6 +3,7 @@
 from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from mainstem.kernels.lsm_arena cimport Arena
 from mainstem.kernels.lsm_batch cimport OpView
 from mainstem.kernels.lsm_core cimport Row
 
@@ -29,11 +30,13 @@ cdef class Memtable:
     cdef readonly uint64_t seed
     cdef list keep
     cdef list arenas
+    cdef Arena slabs
     cdef uint8_t* arena
     cdef Py_ssize_t arena_left
     cdef readonly int64_t min_stamp
     cdef readonly int64_t max_stamp
     cdef Row* _room(self) noexcept nogil
+    cdef int _chunk(self, uint64_t chunk) noexcept with gil
     cdef int _grow(self) noexcept nogil
     cdef int _index(self, Row* row, uint64_t hashed, uint32_t number, const uint8_t* spec, Py_ssize_t fields) noexcept nogil
     cdef int _index_to(self, uint64_t end) noexcept nogil

@@ -19,6 +19,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from mainstem.kernels.columns cimport Memory, allocate
+from mainstem.kernels.lsm_arena cimport Arena, Piece
 from mainstem.kernels.lsm_batch cimport OP_RANGE, OpView, parse_op
 from mainstem.kernels.lsm_core cimport (
     DELETE, MERGE, PUT, Row, acquire, acquire_pointer, compare, equal, fold, hash_key,
@@ -51,6 +52,7 @@ cdef class Memtable:
             slots *= 2
         self.keep = []
         self.arenas = []
+        self.slabs = Arena()
         self.seed = seed
         self.min_stamp = 0x7FFFFFFFFFFFFFFF
         self.chunks = <Row**>calloc(CHUNKS, sizeof(Row*))
@@ -65,16 +67,10 @@ cdef class Memtable:
     def __dealloc__(self):
         cdef Table* table = self.table
         cdef Table* older
-        cdef Py_ssize_t i
         while table != NULL:
             older = table.older
             free(table)
             table = older
-        if self.chunks != NULL:
-            for i in range(CHUNKS):
-                if self.chunks[i] == NULL:
-                    break
-                free(self.chunks[i])
         free(self.chunks)
         if self.turn != NULL:
             PyThread_free_lock(self.turn)
@@ -130,11 +126,20 @@ cdef class Memtable:
         cdef uint64_t chunk = <uint64_t>self.rows >> CHUNK_SHIFT
         if chunk >= CHUNKS:
             return NULL
-        if self.chunks[chunk] == NULL:
-            self.chunks[chunk] = <Row*>malloc(CHUNK_ROWS * sizeof(Row))
-            if self.chunks[chunk] == NULL:
-                return NULL
+        if self.chunks[chunk] == NULL and self._chunk(chunk) < 0:
+            return NULL
         return &self.chunks[chunk][self.rows & (CHUNK_ROWS - 1)]
+
+    cdef int _chunk(self, uint64_t chunk) noexcept with gil:
+        """Room for more rows, in slabs as the records: its pages are there already."""
+        cdef Piece piece
+        try:
+            piece = self.slabs.take(CHUNK_ROWS * sizeof(Row))
+            self.arenas.append(piece)
+        except MemoryError:
+            return -1
+        self.chunks[chunk] = <Row*>piece.data
+        return 0
 
     cdef int _index(
         self, Row* row, uint64_t hashed, uint32_t number, const uint8_t* spec, Py_ssize_t fields
@@ -205,22 +210,26 @@ cdef class Memtable:
 
     cdef Py_ssize_t _append(self, const OpView* op) noexcept nogil:
         """Append rows as long as keys ascend; how many were, or -1 without memory."""
-        cdef Py_ssize_t i
-        cdef Row row
+        cdef Py_ssize_t i = 0, end
         cdef const Row* last = NULL
         cdef Row* target
         if self.rows:
             last = row_at(self, <uint32_t>(self.rows - 1))
-        for i in range(op.rows):
-            _row_of(op, i, &row)
-            if last != NULL and compare(last.key, last.key_size, row.key, row.key_size) >= 0:
-                return i
+        while i < op.rows:
             target = self._room()
             if target == NULL:
                 return -1
-            target[0] = row
-            last = target
-            self.rows += 1
+            # To the end of the chunk at most: where the next one is, is not looked up per row.
+            end = min(op.rows, i + CHUNK_ROWS - (self.rows & (CHUNK_ROWS - 1)))
+            while i < end:
+                _row_of(op, i, target)
+                if last != NULL and compare(
+                        last.key, last.key_size, target.key, target.key_size) >= 0:
+                    return i
+                last = target
+                target += 1
+                self.rows += 1
+                i += 1
         return op.rows
 
     cdef int _insert(

@@ -121,9 +121,10 @@ class Reader:
         return self.keys()
 
     def _values(self, keys: lsm.Column) -> lsm.ArrowBuffers:
-        self.store.state.check_open()
+        view = self.view()
+        self.store.state.check_open()  # afterwards: a closed store's view is empty
         return lookup_values(
-            self.view(),
+            view,
             keys,
             seed=self.store.state.manifest.seed,
             spec=self.spec,
@@ -140,12 +141,13 @@ class Reader:
         limit: int | None,
         batch_rows: int,
     ) -> Iterator[lsm.RowList]:
+        view = self.view()
         self.store.state.check_open()
         if batch_rows < 1:
             raise Invalid(f"batches of {batch_rows} rows: ask for at least one")
         low, high = bounds(low, high, prefix or None)
         return scan_rows(
-            self.view(),
+            view,
             low,
             high,
             reverse=reverse,

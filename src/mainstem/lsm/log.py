@@ -17,7 +17,7 @@ import msgspec
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt
-from mainstem.filesystem import File, FileSystem, write_all
+from mainstem.filesystem import File, FileSystem, SpaceAhead, write_all
 from mainstem.kernels import lsm
 
 _FILE_HEAD: Final = struct.Struct("<8sIIQQQ24s")
@@ -52,13 +52,22 @@ FIRST_OPERATION: Final = _RECORD.size
 
 
 #: A busy log that is not synced writes zeros so far ahead: the page cache takes one large write
-#: and small ones over it in half the time of small ones at the end (docs/decisions/0204).
-_AHEAD: Final = 1 << 20
+#: and small ones over it in half the time of small ones at the end, as long as the processor's
+#: own cache still has them (docs/decisions/0204).
+_AHEAD: Final = 512 << 10
+_BUSY: Final = 1 << 20
+
+#: Larger records are written in pieces. Of a larger write Linux makes pages of 2 MiB, for which
+#: a virtual machine that gives memory back has to ask its host first: ten times the price.
+_AT_ONCE: Final = 1 << 20
 _ZEROS: Final = memoryview(bytes(2 * _AHEAD))
 
 
 class LogWriter:
-    """Appends commits to one segment. One thread at a time, except :meth:`sync`."""
+    """Appends commits to one segment. One thread at a time, except :meth:`sync`.
+
+    ``limit`` is about what the segment will hold, in bytes: more disk space is not reserved.
+    """
 
     def __init__(
         self,
@@ -69,12 +78,15 @@ class LogWriter:
         sequence: int,
         *,
         ahead: bool,
+        limit: int,
     ) -> None:
         self.segment = segment
         self.size = _FILE_HEAD.size
         self.synced = 0
         self._ahead = ahead
         self._zeroed = 0  # the file's end, where that is behind what was appended
+        self._space = SpaceAhead()
+        self._limit = limit
         self._file: File = filesystem.open(f"{directory}/{segment_name(segment)}", create=True)
         head = bytearray(
             _FILE_HEAD.pack(_FILE_MAGIC, _VERSION, 0, store, segment, sequence, bytes(24))
@@ -88,14 +100,20 @@ class LogWriter:
         struct.pack_into("<QQ", view, 16, sequence, self.synced)
         _TAIL.pack_into(view, view.nbytes - _TAIL.size, sequence ^ _TRAILER)
         struct.pack_into("<I", view, 4, crc32c(view[8:], _MAGIC_CRC))
-        end = self.size + view.nbytes
-        if self._ahead and end > self._zeroed and self.size > _AHEAD > 4 * view.nbytes:
-            self._zero_to((end + _AHEAD) & -_AHEAD)
-        write_all(self._file, view, self.size)
+        size = view.nbytes
+        end = self.size + size
+        if end > self._zeroed:
+            if self._ahead and self.size > _BUSY and 2 * size <= _AHEAD:
+                self._zero_to((end + _AHEAD) & -_AHEAD)
+            else:
+                self._space.cover(self._file, self.size, end, self._limit)
+        for at in range(0, size, _AT_ONCE):
+            write_all(self._file, view[at : at + _AT_ONCE], self.size + at)
         self.size = end
 
     def _zero_to(self, end: int) -> None:
         start = max(self._zeroed, self.size)
+        self._space.cover(self._file, start, end, self._limit)
         try:
             write_all(self._file, _ZEROS[: end - start], start)
         except OSError:
@@ -103,10 +121,12 @@ class LogWriter:
         self._zeroed = end
 
     def finish(self) -> None:
-        """No more records come: nothing may follow the last one."""
+        """No more records come: nothing may follow the last one, nor be reserved behind it."""
         if self._zeroed > self.size:
             self._file.truncate(self.size)
             self._zeroed = 0
+        else:
+            self._space.release(lambda: self._file, self.size)
 
     def sync(self, size: int | None = None) -> None:
         """Have all that was appended, at least the first ``size`` bytes, on disk."""

@@ -150,6 +150,8 @@ def _replay(state: State) -> Generation | None:
         if reader.torn:
             _cut(state, reader, segment, segments[at + 1 :])
             break
+        with contextlib.suppress(OSError):  # whoever was killed may have left space reserved
+            state.filesystem.open(reader.path).truncate(len(reader.data))
     state.segment = max([state.segment, *segments])
     if not state.active:
         return None

@@ -68,6 +68,7 @@ class RunSet:
                     seed=self._seed,
                     store=self._store,
                     last_level=self._last_level,
+                    limit=self._file_bytes,
                 )
             self._writer.add(rows, start, end)
             start = end

@@ -153,6 +153,17 @@ class State(Disk):
             for number, family in self.families.items()
         )
 
+    def let_go(self) -> None:
+        """Of all memtables, now that the store is closed; the caller holds ``lock``.
+
+        Who closed it may keep the store for long, and the next one could use their memory.
+        """
+        self.active = {}
+        self.arena = lsm.Arena()
+        self.frozen = ()
+        self._marks = {}
+        self.rebuild()
+
     # -- commits -----------------------------------------------------------------------------
 
     def commit(
@@ -230,6 +241,7 @@ class State(Disk):
             segment,
             self.sequence + 1,
             ahead=self.options.sync == "none",
+            limit=self.options.memtable_bytes,
         )
         if self.options.sync != "none":
             log.sync()

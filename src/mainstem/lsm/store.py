@@ -202,8 +202,9 @@ class Store(Family):
 
     def snapshot(self) -> Snapshot:
         """All families as they are now, for as long as the snapshot is kept."""
+        view = self.state.view
         self.state.check_open()
-        return Snapshot(self, self.state.view)
+        return Snapshot(self, view)
 
     def view(self) -> FamilyView:
         return self.state.view[0]
@@ -244,6 +245,7 @@ class Store(Family):
                 state.changed.notify_all()
                 state.lock_file = None
                 state.log = None
+                state.let_go()
             state.cache.reserve(id(state), 0)
             lsm.lend()
             for layers in state.disk.values():

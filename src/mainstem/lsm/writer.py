@@ -8,7 +8,7 @@ from typing import Final
 from crc32c import crc32c
 
 from mainstem.errors import Corrupt
-from mainstem.filesystem import FileSystem, write_all
+from mainstem.filesystem import FileSystem, SpaceAhead, write_all
 from mainstem.kernels import Memory, lsm
 from mainstem.lsm.codecs import CODEC_NAMES, compress
 from mainstem.lsm.footer import (
@@ -37,7 +37,8 @@ def file_head(store: int) -> bytes:
 class RunWriter:
     """One file of a run. ``add`` rows in key order, then ``finish``; or ``abandon``.
 
-    ``position`` is the size so far in bytes. Raises ``OSError`` as the disk does.
+    ``position`` is the size so far in bytes; disk space is reserved up to ``limit``. Raises
+    ``OSError`` as the disk does.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class RunWriter:
         seed: int,
         store: int,
         last_level: bool,
+        limit: int = 1 << 62,
     ) -> None:
         self.number = number
         self.position = HEAD.size
@@ -60,6 +62,8 @@ class RunWriter:
         self._seed = seed
         self._codec = CODEC_NAMES.index(options.codec if last_level else options.upper_codec)
         self._file = filesystem.open(self._path, create=True)
+        self._space = SpaceAhead()
+        self._limit = limit
         self._entries: list[bytes] = []
         self._keys: list[bytes] = []
         self._hashes: list[Memory] = []
@@ -114,6 +118,7 @@ class RunWriter:
             self._entries.append(_ENTRY.pack(at, stored, size, rows, crc32c(content)))
             self._keys.append(last_key)
             at += padded(stored)
+        self._space.cover(self._file, self.position, at, self._limit)
         write_all(self._file, b"".join(parts) if self._codec else data, self.position)
         self.position = at
 
@@ -151,6 +156,7 @@ class RunWriter:
         crc = crc32c(packed[:-4])
         tail = index_padded + bits + packed[:-4] + struct.pack("<I", crc)
         write_all(self._file, tail, self.position)
+        self._space.release(lambda: self._file, self.position + len(tail))
         self._file.fdatasync()
         return FileRecord(
             self.number,
