@@ -155,3 +155,38 @@ def test_slabs_come_back_when_their_last_piece_goes() -> None:
     lsm.trim()
     assert lsm.kept_bytes() == 0
     assert memoryview(last)[100:101] == b"v"
+
+
+def insert_equal(table: lsm.Memtable, keys: list[bytes], values: list[bytes]) -> None:
+    """As columns of fixed width, which have a path of their own."""
+    fixed = [lsm.Column(None, b"".join(each), None, 0, len(each), 4) for each in (keys, values)]
+    operation = lsm.Operation(lsm.PUT, 0, *fixed, 0)
+    table.insert(lsm.encode_batch(lsm.Arena(), [operation], 64, 8), 64, b"")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_of_equal_width_are_in_order_only_as_long_as_they_ascend(seed: int) -> None:
+    rng = random.Random(seed)
+    table = lsm.Memtable(SEED)
+    now: dict[bytes, bytes] = {}
+    ordered, top = 0, 0
+    for count in (1, 300, 20_000, 40, 1):  # beyond a chunk of 16,384 rows
+        keys = list(range(top, top + count))
+        insert_equal(table, [b"%04x" % key for key in keys], [b"%04x" % key for key in keys])
+        now |= {b"%04x" % key: b"%04x" % key for key in keys}
+        ordered, top = ordered + count, top + count
+        assert table.ordered == table.rows == ordered
+    # From here on: equal to the last of the batch before, to one within the batch, or below it.
+    first = rng.choice((top - 1, top, top))
+    steps = [rng.choice((0, 1, 1, -1)) for _ in range(99)] + [0, -1]
+    keys = [first]
+    for step in steps:
+        keys.append(keys[-1] + step)
+    insert_equal(table, [b"%04x" % key for key in keys], [b"n%03d" % n for n in range(len(keys))])
+    now |= {b"%04x" % key: b"n%03d" % n for n, key in enumerate(keys)}
+    rising = next(n for n, key in enumerate(keys) if key <= (keys[n - 1] if n else top - 1))
+    assert table.ordered == ordered + rising, f"seed {seed}"
+    found = lsm.describe(table.sorted_rows(0, table.rows))
+    assert [(key, value) for key, _, value, _ in found] == sorted(now.items()), f"seed {seed}"
+    asked = rng.sample(sorted(now), 200) + [b"%04x" % key for key in keys]
+    assert look_up(table, table.rows, asked) == [now[key] for key in asked], f"seed {seed}"

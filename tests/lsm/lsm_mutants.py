@@ -24,6 +24,8 @@ DAMAGE: Final = "tests/lsm/test_lsm_damage.py"
 STORE: Final = "tests/lsm/test_lsm_store.py"
 COPIES: Final = "tests/lsm/test_lsm_copies.py"
 LOG: Final = "tests/lsm/test_lsm_log.py"
+SPACE: Final = "tests/lsm/test_lsm_space.py"
+CHECKSUM: Final = "tests/kernels/test_kernel_checksum.py"
 META: Final = "tests/lsm/test_lsm_metamorphic.py"
 HOSTILE: Final = "tests/lsm/test_lsm_hostile.py"
 MACHINE: Final = "tests/lsm/test_lsm_machine.py"
@@ -48,11 +50,11 @@ MUTANTS: Final = (
     Mutant("log: a sync that does not sync", "lsm/log.py",
            "self._file.fdatasync()\n            self.synced", "self.synced", CRASH),
     Mutant("log: records do not say what was synced", "lsm/log.py",
-           'struct.pack_into("<QQ", view, 16, sequence, self.synced)',
-           'struct.pack_into("<QQ", view, 16, sequence, 0)', f"{CRASH} {DAMAGE}"),
+           "lsm.number_record(record, sequence, self.synced)",
+           "lsm.number_record(record, sequence, 0)", f"{CRASH} {DAMAGE}"),
     Mutant("commit: batch is acknowledged before it is synced", "lsm/state.py",
-           'if self.options.sync == "batch":\n                    self.log.sync()',
-           'if self.options.sync == "never":\n                    self.log.sync()', CRASH),
+           'if self.options.sync == "batch":\n                    log.sync()',
+           'if self.options.sync == "never":\n                    log.sync()', CRASH),
     Mutant("group: acknowledged before the sync", "lsm/groupsync.py",
            "log.sync(size)", "pass", CRASH),
     Mutant("seal: the old segment is not synced before the new one", "lsm/state.py",
@@ -114,6 +116,18 @@ MUTANTS: Final = (
            "self._ahead = False  # the record itself may still fit", "raise", LOG),
     Mutant("zeros stay behind a sealed log", "lsm/log.py",
            "self._file.truncate(self.size)\n            self._zeroed", "self._zeroed", LOG),
+    Mutant("a sealed log keeps what was reserved", "lsm/log.py",
+           "self._space.release(lambda: self._file, self.size)", "pass", SPACE),
+    Mutant("a run keeps what was reserved", "lsm/writer.py",
+           "self._space.release(lambda: self._file, self.position + len(tail))", "pass", SPACE),
+    Mutant("an open leaves what a killed process had reserved", "lsm/recovery.py",
+           "state.filesystem.open(reader.path).truncate(len(reader.data))", "pass", SPACE),
+    Mutant("a closed store keeps its memtables", "lsm/store.py",
+           "state.let_go()", "pass", SPACE),
+    Mutant("large records lack a piece", "lsm/log.py",
+           "range(0, size, _AT_ONCE)", "range(_AT_ONCE, size, _AT_ONCE)", LOG),
+    Mutant("log: checksums are folded wrongly", "kernels/checksum.pyx",
+           "by512, c), by512, d)", "by512, d), by512, c)", CHECKSUM),
     # Recovery (rules 4, 5, 8).
     Mutant("recovery: whole records behind a bad one are no witness", "lsm/log.py",
            "best = max(best, struct", "best = min(best, struct", f"{CRASH} {DAMAGE}"),
@@ -243,8 +257,15 @@ MUTANTS: Final = (
     Mutant("memtable: rows beyond the mark are seen", "kernels/lsm_memtable.pyx",
            "while index > mark:", "while index > mark and index == 0:", f"{MEMTABLE} {ROWS}"),
     Mutant("memtable: a row that is not above the last is in order", "kernels/lsm_memtable.pyx",
-           "target.key, target.key_size) >= 0:\n                    return i",
-           "target.key, target.key_size) > 1:\n                    return i", MEMTABLE),
+           "target.key, target.key_size) >= 0:\n                        break",
+           "target.key, target.key_size) > 1:\n                        break", MEMTABLE),
+    Mutant("memtable: a row of equal width not above the last is in order",
+           "kernels/lsm_memtable.pyx", "compare(row.key - width, width, row.key, width) >= 0",
+           "compare(row.key - width, width, row.key, width) > 0", f"{MEMTABLE} {ROWS}"),
+    Mutant("memtable: a batch of equal width need not follow the last", "kernels/lsm_memtable.pyx",
+           "if last != NULL and compare(last.key, last.key_size, row.key, row.key_size) >= 0:",
+           "if last != NULL and compare(last.key, last.key_size, row.key, row.key_size) > 1:",
+           f"{MEMTABLE} {ROWS}"),
     Mutant("memtable: readers forget what is not indexed", "kernels/lsm_memtable.pyx",
            "if indexed < mark:", "if indexed < mark and indexed == 0:", MEMTABLE),
     Mutant("memtable: disorder does not index what was in order", "kernels/lsm_memtable.pyx",

@@ -15,7 +15,6 @@ from mainstem.testing.filesystem import CrashFileSystem, PowerCut
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "_AHEAD", 4096)
-    monkeypatch.setattr(log, "_BUSY", 4096)
     monkeypatch.setattr(log, "_AT_ONCE", 512)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TypeAlias
 
 try:
+    from mainstem.kernels.checksum import crc32c
     from mainstem.kernels.columns import Memory
     from mainstem.kernels.lsm_arena import Arena, Piece, kept_bytes, lend, trim
     from mainstem.kernels.lsm_batch import (
         OPERATION_HEADER,
         Operation,
-        encode_batch,
         read_operation,
         read_ranges,
     )
@@ -30,6 +30,7 @@ try:
     from mainstem.kernels.lsm_memtable import Memtable
     from mainstem.kernels.lsm_merge import Merger
     from mainstem.kernels.lsm_ranges import Ranges
+    from mainstem.kernels.lsm_record import encode_batch, encode_record, number_record
     from mainstem.kernels.lsm_rows import Column, RowList, arrow_buffers, describe
     from mainstem.kernels.lsm_run import Run, build_filter, retired_blocks
     from mainstem.kernels.lsm_sort import rows_of as sorted_rows_of
@@ -65,15 +66,18 @@ __all__ = [
     "all_of_size",
     "arrow_buffers",
     "build_filter",
+    "crc32c",
     "decode_key",
     "describe",
     "encode_batch",
     "encode_blocks",
     "encode_keys",
+    "encode_record",
     "interleave",
     "kept_bytes",
     "lend",
     "measure",
+    "number_record",
     "read_operation",
     "read_ranges",
     "retired_blocks",

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from mainstem.kernels.lsm_rows cimport Column
+
 cdef enum:
     OP_HEADER = 64
     OP_RANGE = 3
@@ -19,6 +21,20 @@ cdef struct OpView:
     const uint8_t* keys
     const uint32_t* value_offsets
     const uint8_t* values
+
+cdef class _Shape:
+    cdef Py_ssize_t width, data_bytes, nulls
+    cdef Py_ssize_t size(self, Py_ssize_t rows)
+
+
+cdef class Operation:
+    cdef readonly int kind, family
+    cdef readonly Py_ssize_t rows, size
+    cdef readonly int64_t stamp
+    cdef Column keys, values
+    cdef _Shape key_shape, value_shape
+    cdef void write(self, uint8_t* out) noexcept nogil
+
 
 cdef bint parse_op(
     const uint8_t* data, Py_ssize_t size, Py_ssize_t position, OpView* op

@@ -2,7 +2,6 @@ from typing import final
 
 from typing_extensions import Buffer
 
-from mainstem.kernels.lsm_arena import Arena, Piece
 from mainstem.kernels.lsm_rows import Column
 
 OPERATION_HEADER: int
@@ -20,6 +19,5 @@ class Operation:
         self, kind: int, family: int, keys: Column, values: Column | None, stamp: int
     ) -> None: ...
 
-def encode_batch(arena: Arena, operations: list[Operation], head: int, tail: int) -> Piece: ...
 def read_operation(data: Buffer, position: int) -> tuple[int, int, int, int]: ...
 def read_ranges(data: Buffer, position: int) -> list[tuple[bytes, bytes | None]]: ...

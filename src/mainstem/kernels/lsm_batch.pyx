@@ -11,7 +11,6 @@ An operation, little-endian, everything 8-byte aligned (docs/formats-lsm.md)::
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from mainstem.kernels.lsm_arena cimport Arena, Piece
 from mainstem.kernels.lsm_core cimport DELETE, MERGE, PUT, VARIABLE, align
 from mainstem.kernels.lsm_rows cimport Column, entry_of, span_of
 
@@ -24,8 +23,6 @@ cdef enum:
 
 cdef class _Shape:
     """What one column needs in a batch."""
-
-    cdef Py_ssize_t width, data_bytes, nulls
 
     cdef Py_ssize_t size(self, Py_ssize_t rows):
         return (align(4 * (rows + 1), 8) if self.width < 0 else 0) + align(self.data_bytes, 8)
@@ -105,12 +102,6 @@ cdef class Operation:
     Raises ``ValueError`` for a null key, unequal lengths or more than 4 GiB.
     """
 
-    cdef readonly int kind, family
-    cdef readonly Py_ssize_t rows, size
-    cdef readonly int64_t stamp
-    cdef Column keys, values
-    cdef _Shape key_shape, value_shape
-
     def __init__(self, int kind, int family, Column keys not None, Column values, int64_t stamp):
         if values is not None and values.length != keys.length:
             raise ValueError(f"{keys.length} keys but {values.length} values")
@@ -164,28 +155,6 @@ cdef class Operation:
         out = _write_column(out, self.keys, self.key_shape.width, self.key_shape.data_bytes)
         if self.values is not None:
             _write_column(out, self.values, self.value_shape.width, self.value_shape.data_bytes)
-
-
-def encode_batch(
-    Arena arena not None, list operations not None, Py_ssize_t head, Py_ssize_t tail
-):
-    """``head`` zero bytes, the operations, ``tail`` zero bytes, as one ``Piece`` of ``arena``."""
-    cdef Py_ssize_t size = head + tail
-    cdef Operation operation
-    cdef Piece result
-    cdef uint8_t* out
-    for operation in operations:
-        size += operation.size
-    result = arena.take(size)
-    out = result.data
-    memset(out, 0, head)
-    memset(out + size - tail, 0, tail)
-    out += head
-    for operation in operations:
-        with nogil:
-            operation.write(out)
-        out += operation.size
-    return result
 
 
 cdef bint _column(

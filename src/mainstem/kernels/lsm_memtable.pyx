@@ -30,6 +30,7 @@ from mainstem.kernels.lsm_sort cimport Entry, sort_rows
 
 cdef enum:
     _GROUP = 64
+    _SMALL = 512  # rows that are added in less time than it may take to get the GIL back
     _ARENA = 1 << 18
 
 
@@ -210,7 +211,7 @@ cdef class Memtable:
 
     cdef Py_ssize_t _append(self, const OpView* op) noexcept nogil:
         """Append rows as long as keys ascend; how many were, or -1 without memory."""
-        cdef Py_ssize_t i = 0, end
+        cdef Py_ssize_t i = 0, start, end
         cdef const Row* last = NULL
         cdef Row* target
         if self.rows:
@@ -221,15 +222,22 @@ cdef class Memtable:
                 return -1
             # To the end of the chunk at most: where the next one is, is not looked up per row.
             end = min(op.rows, i + CHUNK_ROWS - (self.rows & (CHUNK_ROWS - 1)))
-            while i < end:
-                _row_of(op, i, target)
-                if last != NULL and compare(
-                        last.key, last.key_size, target.key, target.key_size) >= 0:
-                    return i
-                last = target
-                target += 1
-                self.rows += 1
-                i += 1
+            start = i
+            if op.key_offsets == NULL and op.value_offsets == NULL and op.kinds == NULL:
+                i = _append_equal(op, i, end, last, target)
+            else:
+                while i < end:
+                    _row_of(op, i, target)
+                    if last != NULL and compare(
+                            last.key, last.key_size, target.key, target.key_size) >= 0:
+                        break
+                    last = target
+                    target += 1
+                    i += 1
+            self.rows += i - start
+            if i < end:
+                return i
+            last = row_at(self, <uint32_t>(self.rows - 1))
         return op.rows
 
     cdef int _insert(
@@ -264,20 +272,29 @@ cdef class Memtable:
             start += count
         return 0
 
-    def insert(self, data not None, Py_ssize_t position, const uint8_t[::1] spec not None):
+    def insert(self, data not None, Py_ssize_t position, bytes spec not None):
         """Add the rows of the operation at ``position`` of ``data``, which is kept.
 
         ``spec`` are the fold operations of the family's merge state, one byte per 8-byte field.
         Returns the position behind the operation. Raises ``ValueError`` for a damaged one and
         ``MemoryError``; then rows may be half added, and the memtable must not be shown.
         """
-        cdef const uint8_t[::1] view = data
+        cdef const uint8_t[::1] view
+        cdef const uint8_t* start = NULL
+        cdef Py_ssize_t size
         cdef OpView op
-        cdef Py_ssize_t fields = spec.shape[0]
-        cdef const uint8_t* folds = &spec[0] if fields else NULL
+        cdef Py_ssize_t fields = len(spec)
+        cdef const uint8_t* folds = spec
         cdef Py_ssize_t before = self.rows
         cdef int failed
-        if view.shape[0] == 0 or not parse_op(&view[0], view.shape[0], position, &op):
+        if isinstance(data, Piece):
+            start, size = (<Piece>data).data, (<Piece>data).size
+        else:
+            view = data
+            size = view.shape[0]
+            if size:
+                start = &view[0]
+        if size == 0 or not parse_op(start, size, position, &op):
             raise ValueError(f"the operation at byte {position} of a batch is damaged")
         if op.kind == OP_RANGE or (op.kind == MERGE and (
                 not fields or op.value_width != <uint32_t>(8 * fields))):
@@ -289,9 +306,12 @@ cdef class Memtable:
         if not PyThread_acquire_lock(self.turn, NOWAIT_LOCK):
             with nogil:  # a reader is indexing a few rows
                 PyThread_acquire_lock(self.turn, WAIT_LOCK)
-        with nogil:
+        if op.rows < _SMALL:
             failed = self._insert(&op, folds, fields)
-            self.memory += op.end - position + (self.rows - before) * <Py_ssize_t>sizeof(Row)
+        else:
+            with nogil:
+                failed = self._insert(&op, folds, fields)
+        self.memory += op.end - position + (self.rows - before) * <Py_ssize_t>sizeof(Row)
         PyThread_release_lock(self.turn)
         if failed:
             raise MemoryError(f"no memory for row {self.rows} of a memtable")
@@ -360,6 +380,27 @@ cdef inline void _row_of(const OpView* op, Py_ssize_t i, Row* row) noexcept nogi
     row.kind = op.kinds[i] if op.kinds != NULL else op.kind
     row.stamp = op.stamp
     row.previous = 0
+
+
+cdef Py_ssize_t _append_equal(
+    const OpView* op, Py_ssize_t i, Py_ssize_t end, const Row* last, Row* target
+) noexcept nogil:
+    """Rows from ``i`` to ``end``, whose keys and values have one width, as long as keys ascend."""
+    cdef Py_ssize_t width = op.key_width
+    cdef Row row
+    _row_of(op, i, &row)
+    if last != NULL and compare(last.key, last.key_size, row.key, row.key_size) >= 0:
+        return i
+    while True:
+        target[0] = row
+        target += 1
+        i += 1
+        if i == end:
+            return i
+        row.key += width
+        row.value += op.value_width
+        if compare(row.key - width, width, row.key, width) >= 0:
+            return i
 
 
 cdef const Row* _search(

@@ -13,8 +13,33 @@ if TYPE_CHECKING:
     from mainstem.lsm.store import Store
 
 
+def operation_of(
+    family: Family, kind: int, keys: lsm.Column, values: lsm.Column | None
+) -> lsm.Operation:
+    """One operation of a batch. Raises ``Invalid`` for columns that do not go together."""
+    try:
+        return lsm.Operation(kind, family.id, keys, values, family.stamp())
+    except ValueError as error:
+        raise Invalid(f"the batch for family {family.name!r} cannot be: {error}") from error
+
+
+def put_of(family: Family, keys: Any, values: Any) -> lsm.Operation:
+    """The operation that sets ``keys`` to ``values``. Raises ``Invalid``."""
+    column = arrow.column(values, "values")
+    if spec := family.spec:
+        size = 8 * len(spec)
+        if not lsm.all_of_size(column, size):
+            raise Invalid(
+                f"family {family.name!r} merges states of {size} bytes: values put there must be "
+                "such states, or null"
+            )
+    return operation_of(family, lsm.PUT, arrow.column(keys, "keys"), column)
+
+
 class WriteBatch:
     """Collects operations for :meth:`Store.write`; later ones win. For one thread."""
+
+    __slots__ = ("_store", "operations")
 
     def __init__(self) -> None:
         self.operations: list[lsm.Operation] = []
@@ -26,14 +51,8 @@ class WriteBatch:
 
     def put(self, family: Family, keys: Any, values: Any) -> WriteBatch:
         """Set ``keys`` (binary) to ``values`` (binary); a null value deletes its key."""
-        column = arrow.column(values, "values")
-        size = 8 * len(family.spec)
-        if size and not lsm.all_of_size(column, size):
-            raise Invalid(
-                f"family {family.name!r} merges states of {size} bytes: values put there must be "
-                "such states, or null"
-            )
-        self._add(family, lsm.PUT, arrow.column(keys, "keys"), column)
+        self._of(family)
+        self.operations.append(put_of(family, keys, values))
         return self
 
     def delete(self, family: Family, keys: Any) -> WriteBatch:
@@ -56,18 +75,14 @@ class WriteBatch:
         self._add(family, lsm.MERGE, arrow.column(keys, "keys"), states)
         return self
 
-    def _add(
-        self, family: Family, kind: int, keys: lsm.Column, values: lsm.Column | None
-    ) -> lsm.Operation:
+    def _add(self, family: Family, kind: int, keys: lsm.Column, values: lsm.Column | None) -> None:
+        self._of(family)
+        self.operations.append(operation_of(family, kind, keys, values))
+
+    def _of(self, family: Family) -> None:
         if self._store is not None and self._store is not family.store:
             raise Invalid(f"family {family.name!r} is of another store than the batch's others")
         self._store = family.store
-        try:
-            operation = lsm.Operation(kind, family.id, keys, values, family.stamp())
-        except ValueError as error:
-            raise Invalid(f"the batch for family {family.name!r} cannot be: {error}") from error
-        self.operations.append(operation)
-        return operation
 
     @property
     def store(self) -> Store | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.errors import Invalid
 from mainstem.kernels import lsm
 from mainstem.lsm import arrow
-from mainstem.lsm.batch import WriteBatch
+from mainstem.lsm.batch import WriteBatch, put_of
 from mainstem.lsm.families import declare_fields
 from mainstem.lsm.layers import FamilyView
 from mainstem.lsm.options import FOLDS, FamilyOptions, Field
@@ -170,12 +170,13 @@ class Family(Reader):
 
     def stamp(self) -> int:
         """What rows written now are stamped with."""
-        return self.store.clock.now_ms() if self.options.ttl_ms else 0
+        store = self.store
+        return store.clock.now_ms() if store.state.families[self.id].options.ttl_ms else 0
 
     def put_batch(self, keys: Any, values: Any) -> None:
         """Set ``keys`` to ``values`` (binary columns); the last of equal keys wins, a null
         value deletes."""
-        self.store.write(WriteBatch().put(self, keys, values))
+        self.store.commit([put_of(self, keys, values)], None)
 
     def delete_batch(self, keys: Any) -> None:
         """Remove ``keys``."""

@@ -18,6 +18,8 @@ NO_RANGES: Final = lsm.Ranges(())
 class MemoryLayer:
     """A memtable; its ``ranges`` delete in every older layer. One writer, many readers."""
 
+    __slots__ = ("_bounds", "_lists", "memtable", "ranges")
+
     def __init__(self, seed: int, expected: int, ranges: lsm.Ranges = NO_RANGES) -> None:
         self.memtable = lsm.Memtable(seed, expected)
         self.ranges = ranges

@@ -37,15 +37,9 @@ def segment_name(segment: int) -> str:
 def encode_commit(
     arena: lsm.Arena, operations: list[lsm.Operation], position: dict[str, int] | None
 ) -> lsm.Piece:
-    """A record without its head and trailer, which :meth:`LogWriter.append` fills in."""
+    """A record; its number and checksum come when :meth:`LogWriter.append` writes it."""
     text = b"" if position is None else msgspec.json.encode(position)
-    room = (len(text) + 7) & -8
-    record = lsm.encode_batch(arena, operations, _RECORD.size, room + _TAIL.size)
-    view = memoryview(record)
-    at = view.nbytes - _TAIL.size - room
-    view[at : at + len(text)] = text
-    _RECORD.pack_into(view, 0, _MAGIC, 0, view.nbytes, 0, 0, len(operations), len(text), bytes(24))
-    return record
+    return lsm.encode_record(arena, operations, text)
 
 
 FIRST_OPERATION: Final = _RECORD.size
@@ -54,8 +48,7 @@ FIRST_OPERATION: Final = _RECORD.size
 #: A busy log that is not synced writes zeros so far ahead: the page cache takes one large write
 #: and small ones over it in half the time of small ones at the end, as long as the processor's
 #: own cache still has them (docs/decisions/0204).
-_AHEAD: Final = 512 << 10
-_BUSY: Final = 1 << 20
+_AHEAD: Final = 256 << 10
 
 #: Larger records are written in pieces. Of a larger write Linux makes pages of 2 MiB, for which
 #: a virtual machine that gives memory back has to ask its host first: ten times the price.
@@ -96,19 +89,18 @@ class LogWriter:
 
     def append(self, record: lsm.Piece, sequence: int) -> None:
         """Write ``record`` as commit number ``sequence``."""
-        view = memoryview(record)
-        struct.pack_into("<QQ", view, 16, sequence, self.synced)
-        _TAIL.pack_into(view, view.nbytes - _TAIL.size, sequence ^ _TRAILER)
-        struct.pack_into("<I", view, 4, crc32c(view[8:], _MAGIC_CRC))
-        size = view.nbytes
+        lsm.number_record(record, sequence, self.synced)
+        size = len(record)
         end = self.size + size
         if end > self._zeroed:
-            if self._ahead and self.size > _BUSY and 2 * size <= _AHEAD:
+            if self._ahead and self.size > _AHEAD and 2 * size <= _AHEAD:
                 self._zero_to((end + _AHEAD) & -_AHEAD)
             else:
                 self._space.cover(self._file, self.size, end, self._limit)
-        for at in range(0, size, _AT_ONCE):
-            write_all(self._file, view[at : at + _AT_ONCE], self.size + at)
+        if size > _AT_ONCE or self._file.pwrite(record, self.size) != size:
+            view = memoryview(record)
+            for at in range(0, size, _AT_ONCE):
+                write_all(self._file, view[at : at + _AT_ONCE], self.size + at)
         self.size = end
 
     def _zero_to(self, end: int) -> None:

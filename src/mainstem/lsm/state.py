@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mainstem.errors import Unavailable
 from mainstem.filesystem import File, FileSystem
@@ -20,6 +20,7 @@ from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
 from mainstem.lsm.manifest import Manifest
 from mainstem.lsm.options import StoreOptions
 
+_RANGE_DELETE: Final = lsm.RANGE_DELETE
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
 
 
@@ -82,7 +83,11 @@ class State(Disk):
         return layers[0]
 
     def active_bytes(self) -> int:
-        return sum(each.memtable.memory for layers in self.active.values() for each in layers)
+        size = 0
+        for layers in self.active.values():
+            for each in layers:
+                size += each.memtable.memory
+        return size
 
     def apply(self, data: bytes, at: int, operations: int) -> None:
         """Insert the operations of a commit into memtables, not yet visible."""
@@ -101,10 +106,12 @@ class State(Disk):
         at = FIRST_OPERATION
         for operation in operations:
             family = operation.family
-            if operation.kind == lsm.RANGE_DELETE:
+            if operation.kind == _RANGE_DELETE:
                 self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(record, at)))
             else:
-                self.memory_of(family).memtable.insert(record, at, self.specs[family])
+                layers = self.active.get(family)
+                layer = layers[0] if layers is not None else self.memory_of(family)
+                layer.memtable.insert(record, at, self.specs[family])
             at += operation.size
 
     def _delete_ranges(self, family: int, ranges: lsm.Ranges) -> None:
@@ -119,8 +126,10 @@ class State(Disk):
 
     def capture(self) -> Capture:
         """What is in memtables now; the caller holds ``write_lock``."""
-        marks = {
-            family: tuple((layer, layer.memtable.rows) for layer in layers)
+        marks: Marks = {
+            family: ((layers[0], layers[0].memtable.rows),)
+            if len(layers) == 1
+            else tuple([(layer, layer.memtable.rows) for layer in layers])
             for family, layers in self.active.items()
         }
         return Capture(marks, self.segment, self.sequence)
@@ -133,7 +142,9 @@ class State(Disk):
                 self.published = capture.sequence
                 view = self.view.copy()
                 for family, marks in capture.marks.items():
-                    view[family] = FamilyView(marks + self._sealed[family], self.disk[family])
+                    sealed = self._sealed[family]
+                    memory = marks + sealed if sealed else marks
+                    view[family] = FamilyView(memory, self.disk[family])
                 self.view = view
 
     def rebuild(self) -> None:
@@ -154,15 +165,17 @@ class State(Disk):
         )
 
     def let_go(self) -> None:
-        """Of all memtables, now that the store is closed; the caller holds ``lock``.
+        """Of memtables and files, now that the store is closed.
 
         Who closed it may keep the store for long, and the next one could use their memory.
         """
-        self.active = {}
-        self.arena = lsm.Arena()
-        self.frozen = ()
-        self._marks = {}
-        self.rebuild()
+        with self.lock:
+            self.active = {}
+            self.arena = lsm.Arena()
+            self.frozen = ()
+            self.disk = dict.fromkeys(self.families, ())
+            self._marks = {}
+            self.rebuild()
 
     # -- commits -----------------------------------------------------------------------------
 
@@ -173,13 +186,15 @@ class State(Disk):
         position: dict[str, int] | None,
     ) -> int:
         """Log and apply a record; returns its sequence. The caller holds ``write_lock``."""
-        self.check_writable()
+        if self.closed or self.failure is not None:
+            self.check_writable()
         sequence = self.sequence + 1
+        log = self.log
         try:
-            if self.log is not None:
-                self.log.append(record, sequence)
+            if log is not None:
+                log.append(record, sequence)
                 if self.options.sync == "batch":
-                    self.log.sync()
+                    log.sync()
             self.insert(record, operations)
         except OSError as error:
             self.poison(error)
@@ -193,7 +208,7 @@ class State(Disk):
         self.sequence = sequence
         if position is not None:
             self.position = self.position | position
-        if self.options.sync != "group" or self.log is None:
+        if self.log is None or self.options.sync != "group":
             self.publish(self.capture())
         return sequence
 

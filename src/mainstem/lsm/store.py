@@ -132,13 +132,18 @@ class Store(Family):
         if not batch.operations and position is None:
             self.state.check_writable()
             return
+        self.commit(batch.operations, position)
+
+    def commit(self, operations: list[lsm.Operation], position: dict[str, int] | None) -> None:
+        """Apply ``operations``, all of families of this store; see :meth:`write`."""
         state = self.state
-        record = encode_commit(state.arena, batch.operations, position)
+        options = state.options
+        record = encode_commit(state.arena, operations, position)
         self.pressure.wait(len(record))
         with state.write_lock:
-            sequence = state.commit(record, batch.operations, position)
+            sequence = state.commit(record, operations, position)
             size = state.active_bytes()
-            if size >= state.options.memtable_bytes:
+            if size >= options.memtable_bytes:
                 # This commit is made; if its log cannot be followed by another, the next write
                 # is told, and so is this one where it still waits for the disk.
                 with contextlib.suppress(Unavailable):
@@ -148,7 +153,7 @@ class Store(Family):
             if abs(size - self._reserved) > _RESERVE_STEP:
                 self._reserved = size
                 state.cache.reserve(id(state), size)
-        if state.options.sync == "group" and state.log is not None:
+        if options.sync == "group" and state.log is not None:
             self._group.wait(sequence)
         if state.frozen:
             self._work()
@@ -245,15 +250,15 @@ class Store(Family):
                 state.changed.notify_all()
                 state.lock_file = None
                 state.log = None
-                state.let_go()
-            state.cache.reserve(id(state), 0)
-            lsm.lend()
             for layers in state.disk.values():
                 for layer in layers:
                     for file in layer.files:
                         loaded = file.loaded()
                         if loaded is not None:
                             state.cache.forget(loaded)
+            state.let_go()
+            state.cache.reserve(id(state), 0)
+            lsm.lend()
 
     def _close_in_order(self) -> None:
         state = self.state

@@ -1,0 +1,5 @@
+"""CRC-32C (C side; see checksum.pyx)."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+cdef uint32_t crc_of(const uint8_t* data, Py_ssize_t size, uint32_t value) except? 1
