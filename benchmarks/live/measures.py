@@ -151,14 +151,19 @@ def idle(start: Start, viewers: int, processes: int, seconds: float) -> dict[str
             }
 
 
-def reconnect(start: Start, viewers: int, processes: int, rate: float) -> dict[str, Any]:
-    """Everybody is cut off at once while events flow, and comes back with its last id."""
+def reconnect(
+    start: Start, viewers: int, processes: int, rate: float, spread: float
+) -> dict[str, Any]:
+    """Everybody is cut off at once while events flow, and comes back with its last id.
+
+    ``spread``: over so many seconds, as ``retry`` tells browsers; 0: all in the same moment.
+    """
     with start() as server, crowd(server, viewers, processes, pace=300, resuming=True) as watching:
         with publishing(server, rate, 20, 100):
             watching.tell(run=3)
             watching.counted()
             clock = time.perf_counter()
-            watching.tell(drop=1.0, seed=1)
+            watching.tell(drop=1.0, seed=1, spread=spread)
             watching.counted()
             watching.tell(run=1)
             while watching.counted().streaming < viewers:
@@ -173,6 +178,7 @@ def reconnect(start: Start, viewers: int, processes: int, rate: float) -> dict[s
     return {
         "viewers": seen.streaming,
         "seconds": back,
+        "spread": spread,
         "resumed": seen.resumed,
         "gaps": seen.gaps,
         "doubles": seen.doubles,

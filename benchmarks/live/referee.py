@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import time
 from dataclasses import replace
@@ -48,18 +49,19 @@ def by_us(start: Start, viewers: int, rate: float, seconds: float) -> dict[str, 
     }
 
 
-def _all_connected(server: Server, viewers: int, patience: float = 120) -> None:
+def _all_subscribed(server: Server, viewers: int, patience: float = 120) -> None:
     deadline = time.monotonic() + patience
-    while (there := gauge(server, "connections")) < viewers:
+    while not (there := gauge(server, "connections")) >= viewers:  # nan while there is none
         if time.monotonic() > deadline:
             raise RuntimeError(f"{there:.0f} of {viewers} viewers came")
         time.sleep(0.2)
-    time.sleep(3)  # the last ones have connected, but not yet subscribed
 
 
 def by_k6(start: Start, viewers: int, rate: float, seconds: float) -> dict[str, Any]:
     """What k6 counts."""
     opening = viewers / 100 + 20
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # k6 inherits it, and would stop at it
     with start() as server:
         environment = {
             **os.environ,
@@ -72,7 +74,7 @@ def by_k6(start: Start, viewers: int, rate: float, seconds: float) -> dict[str, 
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         try:
-            _all_connected(server, viewers)
+            _all_subscribed(server, viewers)
             with publishing(server, rate, seconds, 100) as account:
                 time.sleep(seconds)
             output, errors = process.communicate(timeout=opening + seconds + 120)

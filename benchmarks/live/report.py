@@ -88,11 +88,24 @@ def _stalled(answer: dict[str, float]) -> list[str]:
     return ["## Stalled readers", "", text]
 
 
-def _reconnect(answer: dict[str, Any]) -> list[str]:
-    text = f"{answer['viewers']:,} viewers cut off at once were all back in "
-    text += f"{answer['seconds']:.1f} s: {answer['resumed']:,} resumed, {answer['resets']} reset, "
-    text += f"{answer['gaps']} gaps, {answer['doubles']} doubles."
-    return ["## Mass reconnect", "", text]
+def _reconnect(runs: list[dict[str, Any]]) -> list[str]:
+    head = ["viewers cut off at once", "coming back within s", "all back after s", "resumed"]
+    head += ["reset", "gaps", "doubles"]
+    rows = [
+        [
+            _number(run["viewers"]),
+            _number(run["spread"]),
+            _number(run["seconds"], 1),
+            _number(run["resumed"]),
+            *(run[each] for each in ("resets", "gaps", "doubles")),
+        ]
+        for run in runs
+    ]
+    note = (
+        "The gateway tells browsers to come back after 2 to 10 s, each its own. Everybody resumes "
+    )
+    note += "twice: at the beginning, and after the cut."
+    return ["## Mass reconnect", "", *_table(head, rows), "", note]
 
 
 def _idle(answer: dict[str, Any]) -> list[str]:

@@ -2,7 +2,8 @@
 
 On stdin come commands, one a line; each is answered by one line with what was counted.
 ``{"open": {…Load's arguments…}, "pace": 2000}`` connects all viewers, at most ``pace`` a tenth of a
-second; ``{"run": SECONDS, "clear": true}`` reads; ``{"drop": SHARE, "seed": N}`` cuts viewers off.
+second; ``{"run": SECONDS, "clear": true}`` reads; ``{"drop": SHARE, "seed": N, "spread": SECONDS}``
+cuts viewers off, who come back spread over that time, as the server's jittered ``retry`` asks for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mainstem.kernels.live_load import Load, bucket_bound
+
+STEP_SECONDS = 0.01
 
 
 def percentile(histogram: Sequence[int], share: float) -> float:
@@ -61,9 +64,11 @@ def main() -> None:
         if "drop" in command:
             dice = random.Random(command["seed"])
             count = len(load.sequence)
-            load.drop(dice.sample(range(count), int(count * command["drop"])))
-            while load.connect(500):
-                load.run(0.01)
+            gone = int(count * command["drop"])
+            load.drop(dice.sample(range(count), gone))
+            steps = max(1, int(command["spread"] / STEP_SECONDS))
+            while load.connect(-(-gone // steps)):
+                load.run(STEP_SECONDS)
         if "run" in command:
             start, used = time.perf_counter(), time.process_time()
             load.run(command["run"], until_events=command.get("until", 0))

@@ -41,3 +41,17 @@ def test_a_round_that_is_a_window_late_is_not_made_up_for() -> None:
         return flusher.late, flusher.flushes
 
     assert asyncio.run(late()) == (1, 1)
+
+
+def test_what_a_flush_found_out_is_looked_at_after_each_phase() -> None:
+    async def looked() -> tuple[int, int]:
+        flusher = Flusher(Sender(), WINDOW, lambda: False)
+        seen: list[int] = []
+        flusher.after = lambda: seen.append(flusher.flushes)
+        flusher.wake()
+        while flusher.flushes < 3:
+            await asyncio.sleep(0)
+        flusher.stop()
+        return seen[0], seen[1]
+
+    assert asyncio.run(looked()) == (1, 2)

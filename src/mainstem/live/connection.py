@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,20 @@ logger = logging.getLogger("mainstem.live")
 KEEP_ALIVE_SECONDS = 30.0
 CHUNK = 16_384
 MOST_WAITING = 1_000
-"""Connections between requests, or in the middle of one; of more, the oldest is cut. A request
-is here for milliseconds, so it is never the oldest; who opens connections and stalls is."""
+"""Connections between requests, or in the middle of one; of more, the oldest is cut, if it is not
+here for its first moment: thousands may well connect at once and then ask, all of them honest."""
+PATIENCE_SECONDS = 2.0
+MOST_AT_ONCE = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+"""Of more than this the oldest is cut however young it is: viewers need descriptors, too."""
 
 
 class HttpConnection:
     """Handler of a connection that is no viewer (yet). While a request is served nothing more
     is read: who sends too much waits in the kernel's buffer."""
 
-    __slots__ = ("_buffered", "_gateway", "_reader", "_serving", "_waiting", "address", "id")
+    __slots__ = (
+        "_buffered", "_gateway", "_reader", "_serving", "_since", "_waiting", "address", "id",
+    )  # fmt: skip
 
     def __init__(self, gateway: Gateway, ident: int, address: str) -> None:
         self.id = ident
@@ -34,6 +40,7 @@ class HttpConnection:
         self._waiting: deque[Request] = deque()
         self._serving = False
         self._buffered = False
+        self._since = 0.0
         gateway.sender.set_deadline(ident, gateway.config.request_s)
         self._wait()
 
@@ -79,8 +86,11 @@ class HttpConnection:
     def _wait(self) -> None:
         waiting = self._gateway.waiting
         waiting[self.id] = self
-        if len(waiting) > MOST_WAITING:
-            oldest = next(iter(waiting.values()))
+        self._since = self._gateway.clock.monotonic()
+        if len(waiting) <= MOST_WAITING:
+            return
+        oldest = next(iter(waiting.values()))
+        if self._since - oldest._since >= PATIENCE_SECONDS or len(waiting) > MOST_AT_ONCE:
             self._gateway.refused["waiting"] += 1
             self._gateway.sender.close(oldest.id)
             oldest.closed()

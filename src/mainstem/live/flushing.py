@@ -26,6 +26,7 @@ class Flusher:
         self._phase = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self.after: Callable[[], None] = lambda: None
         self.flushes = 0
         self.late = 0
         self.hurried = 0
@@ -74,7 +75,9 @@ class Flusher:
             self.late += 1
             self._due = now
         self._due += self._step
-        return self._flush()
+        more = self._flush()
+        self.after()
+        return more
 
     def _flush(self) -> bool:
         waiting = False
