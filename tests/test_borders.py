@@ -64,7 +64,14 @@ def test_rooms_import_each_other_only_through_their_doors() -> None:
     assert past == set()
 
 
-@pytest.mark.parametrize("module", ["mainstem.node.broker_process, mainstem.broker", "mainstem"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "mainstem.node.broker_process, mainstem.broker",
+        "mainstem",
+        "mainstem.clock, mainstem.errors, mainstem.filesystem, mainstem.http_server",
+    ],
+)
 def test_what_must_start_fast_imports_nothing_heavy(module: str) -> None:
     program = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run(

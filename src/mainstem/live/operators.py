@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import socket
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mainstem.errors import MainstemError
+from mainstem.http_server import health_routes
 from mainstem.live import metrics
 from mainstem.live.kicks import LONGEST_NAME
 
 if TYPE_CHECKING:
     from mainstem.live.role import LiveRole
-
-logger = logging.getLogger("mainstem.live")
 
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
@@ -38,15 +32,6 @@ class KickRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 def application(role: LiveRole) -> Starlette:
     """``/health/live``, ``/health/ready``, ``/metrics`` and ``POST /kick``."""
-
-    async def live(_request: Request) -> Response:
-        return PlainTextResponse("live\n")
-
-    async def ready(_request: Request) -> Response:
-        reason = await role.why_not_ready()
-        if reason is None:
-            return PlainTextResponse("ready\n")
-        return PlainTextResponse(f"not ready: {reason}\n", 503)
 
     async def scrape(_request: Request) -> Response:
         return Response(role.metrics(), media_type=metrics.CONTENT_TYPE_LATEST)
@@ -69,37 +54,8 @@ def application(role: LiveRole) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/health/live", live),
-            Route("/health/ready", ready),
+            *health_routes(role.why_not_ready),
             Route("/metrics", scrape),
             Route("/kick", kick, methods=["POST"]),
         ]
     )
-
-
-class OperatorServer(uvicorn.Server):
-    """uvicorn inside the dispatcher's loop: signals stay the role's."""
-
-    def __init__(self, role: LiveRole) -> None:
-        super().__init__(
-            uvicorn.Config(
-                application(role),
-                lifespan="off",
-                ws="none",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                limit_concurrency=200,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=1,
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Nothing to capture."""
-        yield
-
-    async def run_on(self, listener: socket.socket) -> None:
-        """Serves until ``should_exit`` is set."""
-        await self.serve(sockets=[listener])

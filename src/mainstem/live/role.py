@@ -134,9 +134,10 @@ class LiveRole:
                     await self._stopping.wait()
 
     async def _serve(self, when_ready: Callable[[], None]) -> None:
-        from mainstem.live.operators import OperatorServer
+        from mainstem.http_server import HttpServer
+        from mainstem.live.operators import application
 
-        server = None if self._http is None else OperatorServer(self)
+        server = None if self._http is None else HttpServer(application(self))
         serving = None
         if server is not None and self._http is not None:
             serving = asyncio.create_task(server.run_on(self._http))
@@ -150,7 +151,7 @@ class LiveRole:
         finally:
             self._workers.kill()
             if server is not None and serving is not None:
-                server.should_exit = True
+                server.stop()
                 await serving
 
     def _configure(self, number: int, key: bytes) -> bus.Configure:

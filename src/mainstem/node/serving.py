@@ -130,14 +130,15 @@ async def _attend(node: _Node, child: Child) -> None:
         await running
         return
     await asyncio.sleep(0)  # signal handlers are installed before the long import
-    from mainstem.node.http import HttpServer
+    from mainstem.http_server import HttpServer
+    from mainstem.node.http import application
 
-    server = HttpServer(supervisor)
+    server = HttpServer(application(supervisor))
     serving = asyncio.create_task(server.run_on(node.http))
     try:
         await running
     finally:
-        server.should_exit = True
+        server.stop()
         await serving
 
 
