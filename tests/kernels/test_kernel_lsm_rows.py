@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pytest
+from crc32c import crc32c
 
 from mainstem.kernels import lsm
 
@@ -136,7 +137,8 @@ def test_blocks_give_back_their_rows(style: str, widths: str) -> None:
     assert end == len(keys)
     view = memoryview(data)
     got = []
-    for start, size, count, last in blocks:
+    for start, size, count, last, crc in blocks:
+        assert crc == crc32c(bytes(view[start : start + size]))
         block = lsm.Block(bytes(view[start : start + size]))
         block.verify(3)
         content = lsm.describe(block.rows())
@@ -151,7 +153,7 @@ def test_a_filter_never_denies_a_key_and_rarely_passes_another() -> None:
     _, blocks, hashes, _ = lsm.encode_blocks(rows, 0, len(rows), 10**6, 1 << 16, 1)
     for bits, low, high in ((4, 0.1, 0.25), (10, 0.004, 0.014), (20, 0.0, 0.001)):
         lines, probes = lsm.build_filter([hashes], bits)
-        last = [last for *_, last in blocks]
+        last = [last for *_, last, _ in blocks]
         sizes = [0, len(rows.key(0))]
         for key in last:
             sizes.append(sizes[-1] + len(key))

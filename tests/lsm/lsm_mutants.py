@@ -206,9 +206,9 @@ MUTANTS: Final = (
            "elif first <= self._keys[-1]:", "elif False:", STORE),
     # Visibility (rules 10, 11).
     Mutant("publish: an older capture hides a newer one", "lsm/state.py",
-           "capture.sequence >= self.published", "True", STORE),
+           "and sequence >= self.published", "and True", STORE),
     Mutant("publish: a capture of sealed memtables counts", "lsm/state.py",
-           "capture.generation == self.segment and", "True and", STORE),
+           "if generation == self.segment and", "if True and", STORE),
     Mutant("move: a file that newer ranges delete from", "lsm/maintenance.py",
            "and not _touches(masks[group[0].layer], record)", "and True", f"{META} {MACHINE}"),
     Mutant("move: deletes reach the bottom", "lsm/maintenance.py",

@@ -1,8 +1,9 @@
 """Writing blocks of a sorted run; their layout is in lsm_blocks.pyx."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
+from mainstem.kernels.checksum cimport crc_of
 from mainstem.kernels.columns cimport Memory, allocate
 from mainstem.kernels.lsm_blocks cimport BLOCK_HEADER, BLOCK_ROWS, HASH_SHIFT
 from mainstem.kernels.lsm_core cimport DELETE, MERGE, VARIABLE, Row, align, compare, copy, hash_key
@@ -130,27 +131,32 @@ def encode_blocks(
 ):
     """Up to ``count`` blocks of about ``block_bytes`` of the rows ``start`` to ``end``.
 
-    Returns (data, [(position, size, rows, last key)], hashes of the keys u64 ``Memory``, the row
+    Returns (data, [(position, size, rows, last key, CRC-32C)], hashes of the keys u64 ``Memory``, the row
     behind the last). Raises ``ValueError`` when keys do not ascend strictly: a merge of sound
     runs cannot produce that.
     """
-    cdef list plans = []
-    cdef Plan plan
-    cdef Py_ssize_t at = start, size = 0, i, bad = -1
-    cdef Memory data, hashes, held
+    cdef Py_ssize_t at = start, size = 0, i, made = 0, bad = -1, largest = 0
+    cdef Memory data, hashes
+    cdef Memory room
+    cdef Plan* plans
+    cdef uint32_t crc
     cdef const Row* last
     if start < 0 or start > end or end > rows.count:
         raise IndexError(f"rows {start} to {end} of {rows.count}")
-    while at < end and len(plans) < count:
-        with nogil:
-            _plan(rows, at, end, block_bytes, &plan)
-        if max(plan.key_bytes, plan.value_bytes) > _LARGEST:
-            raise ValueError(f"a row of {plan.key_bytes + plan.value_bytes} bytes is too large")
-        held = allocate(sizeof(Plan))
-        memcpy(held.data, &plan, sizeof(Plan))
-        plans.append(held)
-        at += plan.rows
-        size += plan.size
+    # The GIL is let go and taken back for all blocks together: a writer may be waiting for it.
+    count = min(count, end - start)
+    room = allocate(max(count, 0) * sizeof(Plan))
+    plans = <Plan*>room.data
+    with nogil:
+        while at < end and made < count:
+            _plan(rows, at, end, block_bytes, &plans[made])
+            largest = max(
+                largest, <Py_ssize_t>max(plans[made].key_bytes, plans[made].value_bytes))
+            at += plans[made].rows
+            size += plans[made].size
+            made += 1
+    if largest > _LARGEST:
+        raise ValueError(f"a row of {largest} bytes is too large")
     data = allocate(size)
     hashes = allocate(8 * (at - start))
     with nogil:
@@ -161,19 +167,22 @@ def encode_blocks(
                              rows.rows[i].key, rows.rows[i].key_size) >= 0:
                 bad = i
                 break
+        if bad < 0:
+            size = 0
+            for i in range(made):
+                memset(data.data + size + plans[i].size - 64, 0, 64)
+                _write_padded(data.data + size, rows.rows + plans[i].start, &plans[i],
+                              <uint64_t*>hashes.data + (plans[i].start - start))
+                size += plans[i].size
     if bad >= 0:
         raise ValueError(f"row {bad} to be written is not above the one before: a source is damaged")
     blocks = []
     size = 0
-    for held in plans:
-        memcpy(&plan, held.data, sizeof(Plan))
-        with nogil:
-            memset(data.data + size + plan.size - 64, 0, 64)
-            _write_padded(data.data + size, rows.rows + plan.start, &plan,
-                          <uint64_t*>hashes.data + (plan.start - start))
-        last = &rows.rows[plan.start + plan.rows - 1]
-        blocks.append((size, plan.size, plan.rows, last.key[:last.key_size]))
-        size += plan.size
+    for i in range(made):
+        last = &rows.rows[plans[i].start + plans[i].rows - 1]
+        crc = crc_of(data.data + size, plans[i].size, 0)
+        blocks.append((size, plans[i].size, plans[i].rows, last.key[:last.key_size], crc))
+        size += plans[i].size
     return data, blocks, hashes, at
 
 

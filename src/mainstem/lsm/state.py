@@ -21,6 +21,7 @@ from mainstem.lsm.manifest import Manifest
 from mainstem.lsm.options import StoreOptions
 
 _RANGE_DELETE: Final = lsm.RANGE_DELETE
+_NEW: Final = tuple.__new__  # of a named tuple, per commit: its own does the same in Python
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
 
 
@@ -132,19 +133,20 @@ class State(Disk):
             else tuple([(layer, layer.memtable.rows) for layer in layers])
             for family, layers in self.active.items()
         }
-        return Capture(marks, self.segment, self.sequence)
+        return _NEW(Capture, (marks, self.segment, self.sequence))
 
     def publish(self, capture: Capture) -> None:
         """Let readers see ``capture``."""
+        marks, generation, sequence = capture
         with self.lock:
-            if capture.generation == self.segment and capture.sequence >= self.published:
-                self._marks = capture.marks
-                self.published = capture.sequence
+            if generation == self.segment and sequence >= self.published:
+                self._marks = marks
+                self.published = sequence
                 view = self.view.copy()
-                for family, marks in capture.marks.items():
+                for family, memory in marks.items():
                     sealed = self._sealed[family]
-                    memory = marks + sealed if sealed else marks
-                    view[family] = FamilyView(memory, self.disk[family])
+                    both = memory + sealed if sealed else memory
+                    view[family] = _NEW(FamilyView, (both, self.disk[family]))
                 self.view = view
 
     def rebuild(self) -> None:

@@ -104,18 +104,20 @@ class RunWriter:
             self._hashes.append(hashes)
             self._write(memoryview(data), blocks)
 
-    def _write(self, data: memoryview, blocks: list[tuple[int, int, int, bytes]]) -> None:
+    def _write(self, data: memoryview, blocks: list[tuple[int, int, int, bytes, int]]) -> None:
         parts: list[bytes] = []
         at = self.position
-        for offset, size, rows, last_key in blocks:
-            content = data[offset : offset + size]
-            packed = compress(self._codec, content) if self._codec else None
-            stored = size if packed is None else len(packed)
-            if packed is not None:
-                content = memoryview(packed + bytes(padded(stored) - stored))
+        for offset, size, rows, last_key, crc in blocks:
+            stored, check = size, crc
             if self._codec:
+                content: bytes | memoryview = data[offset : offset + size]
+                packed = compress(self._codec, content)
+                if packed is not None:
+                    stored = len(packed)
+                    content = packed + bytes(padded(stored) - stored)
+                    check = lsm.crc32c(content)
                 parts.append(bytes(content))
-            self._entries.append(_ENTRY.pack(at, stored, size, rows, crc32c(content)))
+            self._entries.append(_ENTRY.pack(at, stored, size, rows, check))
             self._keys.append(last_key)
             at += padded(stored)
         self._space.cover(self._file, self.position, at, self._limit)
