@@ -7,47 +7,29 @@ from typing import Annotated
 
 import typer
 
+from mainstem.cli.serving import Insecure, Logging, any_setting, listener, settings_file
+
+_BROKERS = typer.Option(
+    envvar="MAINSTEM_BROKERS",
+    metavar="HOST:PORT",
+    help="Where the cluster is; several with commas. [127.0.0.1:9092]",
+)
+_LISTEN = listener("For browsers; port 0 is a free one. [127.0.0.1:9094]")
+_WORKERS = typer.Option(metavar="N", help="Processes that own the sockets. [2]")
+_HTTP = listener("Health, metrics and kicks, or 'none'. [none]")
+_CONFIG = settings_file("TOML file: namespaces, access, limits.")
+_SET = any_setting("namespaces.chat.kind=events")
+
 
 def live(
-    brokers: Annotated[
-        str | None,
-        typer.Option(
-            envvar="MAINSTEM_BROKERS",
-            metavar="HOST:PORT",
-            help="Where the cluster is; several with commas. [127.0.0.1:9092]",
-        ),
-    ] = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT", help="For browsers; port 0 is a free one. [127.0.0.1:9094]"
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes that own the sockets. [2]")
-    ] = None,
-    http: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Health, metrics and kicks, or 'none'. [none]"),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file: namespaces, access, limits."),
-    ] = None,
-    assign: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any other setting, as namespaces.chat.kind=events."
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool | None,
-        typer.Option("--insecure", help="Allow a listener that others on the network can reach."),
-    ] = None,
-    logging: Annotated[
-        str | None,
-        typer.Option(metavar="LEVEL", help="debug, info, warning or error, on stderr. [info]"),
-    ] = None,
+    brokers: Annotated[str | None, _BROKERS] = None,
+    listen: Annotated[str | None, _LISTEN] = None,
+    workers: Annotated[int | None, _WORKERS] = None,
+    http: Annotated[str | None, _HTTP] = None,
+    config: Annotated[Path | None, _CONFIG] = None,
+    assign: Annotated[list[str] | None, _SET] = None,
+    insecure: Insecure = None,
+    logging: Logging = None,
 ) -> None:
     """Serve channels of the log to web pages, until Ctrl-C or SIGTERM.
 

@@ -7,52 +7,27 @@ from typing import Annotated
 
 import typer
 
+from mainstem.cli.serving import Insecure, Logging, any_setting, listener, settings_file
+
+_DATA = typer.Option(metavar="DIR", help="Data directory; created if missing. [./data]")
+_KAFKA = listener("Kafka listener; port 0 is free. [127.0.0.1:9092]")
+_HTTP = listener("Health and metrics, or 'none'; port 0 is a free one. [127.0.0.1:9093]")
+_LIVE = listener("Serve channels to web pages here; port 0 is free. [off]")
+_ADVERTISE = listener("What clients are told to connect to. [--kafka]")
+_CONFIG = settings_file("TOML file with the same keys; flags win over it.")
+_SET = any_setting("broker.num_partitions=3 or log.retention_ms=3600000")
+
 
 def serve(
-    data: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Data directory; created if missing. [./data]")
-    ] = None,
-    kafka: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Kafka listener; port 0 is free. [127.0.0.1:9092]"),
-    ] = None,
-    http: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Health and metrics, or 'none'; port 0 is a free one. [127.0.0.1:9093]",
-        ),
-    ] = None,
-    live: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT", help="Serve channels to web pages here; port 0 is free. [off]"
-        ),
-    ] = None,
-    advertise: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="What clients are told to connect to. [--kafka]"),
-    ] = None,
-    insecure: Annotated[
-        bool | None,
-        typer.Option("--insecure", help="Allow a listener that others on the network can reach."),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file with the same keys; flags win over it."),
-    ] = None,
-    assign: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any other setting, as broker.num_partitions=3 or log.retention_ms=3600000.",
-        ),
-    ] = None,
-    logging: Annotated[
-        str | None,
-        typer.Option(metavar="LEVEL", help="debug, info, warning or error, on stderr. [info]"),
-    ] = None,
+    data: Annotated[str | None, _DATA] = None,
+    kafka: Annotated[str | None, _KAFKA] = None,
+    http: Annotated[str | None, _HTTP] = None,
+    live: Annotated[str | None, _LIVE] = None,
+    advertise: Annotated[str | None, _ADVERTISE] = None,
+    insecure: Insecure = None,
+    config: Annotated[Path | None, _CONFIG] = None,
+    assign: Annotated[list[str] | None, _SET] = None,
+    logging: Logging = None,
 ) -> None:
     """Serve a data directory to any Kafka client, until Ctrl-C or SIGTERM.
 
