@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from mainstem.broker.configs.broker import (
-    DYNAMIC,
-    EVERY_BROKER,
-    BrokerConfigs,
-    Fixed,
-    fixed_configs,
-)
+from mainstem.broker.configs.broker import DYNAMIC, EVERY_BROKER, BrokerConfigs
 from mainstem.broker.configs.definition import ConfigType, Definition, Source, format_value
 from mainstem.broker.configs.describe import (
     Described,
@@ -16,6 +10,7 @@ from mainstem.broker.configs.describe import (
     describe_every_broker,
     describe_topic,
 )
+from mainstem.broker.configs.fixed import Fixed, fixed_configs
 from mainstem.broker.configs.incremental import Operation, apply_operations
 from mainstem.broker.configs.topic import TOPIC_CONFIGS, log_config, validate
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from mainstem.broker.config import BrokerConfig
 from mainstem.broker.configs.definition import (
     INVALID_CONFIG,
-    ConfigType,
     Definition,
     Source,
     format_value,
     nearest,
 )
+from mainstem.broker.configs.fixed import fixed_configs
 from mainstem.broker.configs.topic import TOPIC_CONFIGS
 from mainstem.broker.store import Store
 from mainstem.errors import Invalid
@@ -37,17 +36,6 @@ DYNAMIC: dict[str, Definition] = {
     for entry in TOPIC_CONFIGS.values()
     if entry.broker_name is not None and entry.log_field is not None
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """A broker config that only a restart can change: its value now and without being set."""
-
-    name: str
-    type: ConfigType
-    value: str
-    default: str
-    documentation: str
 
 
 class BrokerConfigs:
@@ -133,71 +121,3 @@ class BrokerConfigs:
 
 def _load(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
     return connection.execute("SELECT broker, name, value FROM broker_configs").fetchall()
-
-
-def fixed_configs(
-    config: BrokerConfig,
-    address: tuple[str, int] | None = None,
-    advertised: tuple[str, int] | None = None,
-) -> list[Fixed]:
-    """Configs that only a restart changes, as tools expect to read them.
-
-    ``address`` is where the broker listens, which a configured port 0 does not say.
-    """
-    bound_host, bound_port = address or (config.host, config.port)
-    host, port = advertised or (bound_host, bound_port)
-    boolean, string, integer = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.INT
-    long, listing, short = ConfigType.LONG, ConfigType.LIST, ConfigType.SHORT
-    node = str(config.node_id)
-    retention_ms, roll_ms = config.log.retention_ms, config.log.segment_ms
-    rows: list[tuple[str, ConfigType, object, str, str]] = [
-        ("broker.id", integer, node, "-1", "This node's id."),
-        ("node.id", integer, node, "-1", "This node's id."),
-        ("listeners", listing, f"PLAINTEXT://{bound_host}:{bound_port}", "PLAINTEXT://:9092",
-         "Where the broker listens."),
-        ("advertised.listeners", listing, f"PLAINTEXT://{host}:{port}", "",
-         "What clients are told to connect to."),
-        ("log.dir", string, str(config.data), "/tmp/kafka-logs", "The data directory."),
-        ("log.dirs", listing, str(config.data), "", "The data directory."),
-        ("auto.create.topics.enable", boolean, config.auto_create_topics, "true",
-         "Whether Metadata and Produce create topics that do not exist."),
-        ("num.partitions", integer, config.num_partitions, "1",
-         "Partitions of a topic that does not say how many."),
-        ("default.replication.factor", integer, 1, "1", "One: a Mainstem site is one node."),
-        ("min.insync.replicas", integer, 1, "1", "One: a Mainstem site is one node."),
-        ("offsets.topic.replication.factor", short, 1, "3",
-         "One: offsets are in the node's own metadata store."),
-        ("compression.type", string, "producer", "producer",
-         "Batches are stored as the producer compressed them."),
-        ("unclean.leader.election.enable", boolean, False, "false", "There is one replica."),
-        ("delete.topic.enable", boolean, True, "true", "Topics can be deleted."),
-        ("log.retention.hours", integer, retention_ms // 3_600_000 if retention_ms > 0 else -1,
-         "168", "log.retention.ms in hours, as started with."),
-        ("log.roll.hours", integer, max(1, roll_ms // 3_600_000), "168",
-         "log.roll.ms in hours, as started with."),
-        ("log.retention.check.interval.ms", long, config.retention_check_ms, "300000",
-         "How often old segments are looked for."),
-        ("socket.request.max.bytes", integer, config.request_max_bytes, "104857600",
-         "Largest request accepted."),
-        ("fetch.max.bytes", integer, config.fetch_max_bytes, "57671680",
-         "Most bytes one Fetch answers with."),
-        ("max.connections", integer, config.max_connections, "2147483647",
-         "Connections accepted at a time."),
-        ("connections.max.idle.ms", long, config.connections_max_idle_ms, "600000",
-         "Idle connections are closed after this time."),
-        ("group.initial.rebalance.delay.ms", integer, config.group_initial_rebalance_delay_ms,
-         "3000", "How long a new group waits for more members."),
-        ("group.min.session.timeout.ms", integer, config.group_min_session_timeout_ms, "6000",
-         "Shortest session timeout a member may ask for."),
-        ("group.max.session.timeout.ms", integer, config.group_max_session_timeout_ms, "1800000",
-         "Longest session timeout a member may ask for."),
-        ("group.max.size", integer, config.group_max_size, "2147483647", "Members per group."),
-        ("offsets.retention.minutes", integer, config.offsets_retention_ms // 60_000, "10080",
-         "How long offsets of an empty group are kept."),
-        ("offset.metadata.max.bytes", integer, config.offset_metadata_max_bytes, "4096",
-         "Longest metadata string of a committed offset."),
-    ]  # fmt: skip
-    return [
-        Fixed(name, kind, format_value(value), default, documentation)
-        for name, kind, value, default, documentation in rows
-    ]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mainstem.broker.config import BrokerConfig
-from mainstem.broker.configs.broker import DYNAMIC, EVERY_BROKER, BrokerConfigs, fixed_configs
+from mainstem.broker.configs.broker import DYNAMIC, EVERY_BROKER, BrokerConfigs
 from mainstem.broker.configs.definition import ConfigType, Definition, Source
+from mainstem.broker.configs.fixed import fixed_configs
 from mainstem.broker.configs.topic import TOPIC_CONFIGS
 
 #: ``(name, value, source)``, the strongest first.
