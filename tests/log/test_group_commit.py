@@ -106,6 +106,32 @@ def test_one_bad_partition_does_not_hold_up_the_others() -> None:
     commits.close()
 
 
+def test_partitions_are_synced_side_by_side_and_each_by_one_at_a_time() -> None:
+    disk = CrashFileSystem()
+    log = Log("d", filesystem=disk)
+    partitions = [log.open(name, 0) for name in ("a", "b")]
+    both, changed = threading.Barrier(2, timeout=PATIENCE), threading.Lock()
+    under_way: list[str] = []
+
+    def meet(_call: int, operation: str, path: str) -> None:
+        if operation == "fdatasync":
+            with changed:
+                assert path not in under_way
+                under_way.append(path)
+            both.wait()
+            with changed:
+                under_way.remove(path)
+
+    disk.fault = meet  # type: ignore[assignment]
+    commits, answers = GroupCommit(), Answers()
+    for offset in (1, 2):
+        for partition in partitions:
+            partition.append(batch())
+            commits.request(partition, offset, answers)
+        assert answers.wait_for(2 * offset) == [None] * 2 * offset
+    commits.close()
+
+
 def test_closing_finishes_what_was_requested_and_refuses_more(log: Log) -> None:
     partitions, commits, answers = [log.open("t", i) for i in range(5)], GroupCommit(), Answers()
     for partition in partitions:

@@ -1,4 +1,4 @@
-"""Group commit seen from the event loop: one sync per partition under way, the rest wait for it.
+"""Group commit seen from the event loop: who asks in one turn of it asks together.
 
 No artificial delay: the next sync starts when the last one ends and answers everything that
 arrived meanwhile, so the disk's own latency sets the size of the group.
@@ -24,40 +24,41 @@ class Durability:
         self._loop = loop
         self._statistics = statistics
         self._commits = GroupCommit()
-        self._waiting: dict[Partition, list[Done]] = {}
-        self._syncing: dict[Partition, list[Done]] = {}
+        self._asking: dict[Partition, list[Done]] = {}
+        self._under_way = 0
 
     def wait(self, partition: Partition, done: Done) -> None:
         """Call ``done`` after a sync that begins no earlier than now."""
-        self._waiting.setdefault(partition, []).append(done)
-        if partition not in self._syncing:
-            # At the end of this turn of the loop, so that all it appended shares the sync.
-            self._syncing[partition] = []
-            self._loop.call_soon(self._begin, partition)
+        together = self._asking.get(partition)
+        if together is not None:
+            together.append(done)
+            return
+        # At the end of this turn of the loop, so that all it appended shares the sync.
+        self._asking[partition] = [done]
+        self._loop.call_soon(self._ask, partition)
 
-    def _begin(self, partition: Partition) -> None:
-        self._syncing[partition] = self._waiting.pop(partition, [])
+    def _ask(self, partition: Partition) -> None:
+        # Also while a sync is under way: the next then begins without waiting for this loop.
+        together = self._asking.pop(partition)
+        self._under_way += 1
         began = time.perf_counter()
         self._commits.request(
             partition,
             partition.log_end_offset,
-            lambda error: self._loop.call_soon_threadsafe(self._end, partition, error, began),
+            lambda error: self._loop.call_soon_threadsafe(self._answer, together, error, began),
         )
 
-    def _end(self, partition: Partition, error: MainstemError | None, began: float) -> None:
-        self._statistics.syncs += 1
+    def _answer(self, together: list[Done], error: MainstemError | None, began: float) -> None:
+        self._under_way -= 1
+        self._statistics.syncs = self._commits.syncs
         self._statistics.sync_seconds += time.perf_counter() - began
-        answered = self._syncing.pop(partition, [])
-        if partition in self._waiting:
-            self._syncing[partition] = []
-            self._begin(partition)
-        for done in answered:
+        for done in together:
             done(error)
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits for a sync."""
-        return not self._syncing and not self._waiting
+        return not self._under_way and not self._asking
 
     def close(self) -> None:
         """Finish the syncs asked for and stop the thread."""
