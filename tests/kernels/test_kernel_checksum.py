@@ -7,7 +7,7 @@ import random
 import crc32c as package
 import pytest
 
-from mainstem.kernels.checksum import crc32c
+from mainstem.kernels.checksum import crc32c, folds
 
 
 def test_known_values() -> None:
@@ -39,3 +39,14 @@ def test_parts_make_the_whole() -> None:
 def test_no_bytes_change_nothing() -> None:
     assert crc32c(b"") == 0
     assert crc32c(b"", 7) == 7
+
+
+def test_a_processor_that_cannot_fold_leaves_it_to_the_package() -> None:
+    data = random.Random(5).randbytes(100_000)
+    can = folds()
+    try:
+        assert not folds(False)
+        assert crc32c(data, 3) == package.crc32c(data, 3)
+        assert crc32c(b"", 7) == 7
+    finally:
+        assert folds(True) is can

@@ -37,6 +37,7 @@ try:
         stamp,
         stamp_append_time,
     )
+    from mainstem.kernels.checksum import crc32c
     from mainstem.kernels.columns import BinaryColumn, Memory
     from mainstem.kernels.hashing import murmur2, partitions_of
     from mainstem.kernels.json_rows import JsonColumn, json_lists, json_rows
@@ -103,6 +104,7 @@ __all__ = [
     "Sources",
     "check_crcs",
     "clear_append_time",
+    "crc32c",
     "decode_avro",
     "decode_json",
     "decode_protobuf",

@@ -14,10 +14,10 @@ Source: Apache Kafka, DefaultRecordBatch. All integers are big-endian::
 epoch may be stamped without computing it again.
 """
 
-from crc32c import crc32c as _crc32c
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
 
 from mainstem.kernels.bigendian cimport get_i16, get_i32, get_i64, put_i32, put_i64
+from mainstem.kernels.checksum cimport crc_of
 from mainstem.kernels.varints cimport read_varint, read_varlong
 
 HEADER_SIZE = 61
@@ -134,8 +134,7 @@ def read_batches(
     offsets, or none, as compaction leaves it. Returns a list of ``BatchHeader``. Raises
     ``BatchError`` at the first bad one. Safe to call from any thread.
     """
-    cdef object raw = memoryview(data).cast("B")
-    cdef const uint8_t[::1] view = raw
+    cdef const uint8_t[::1] view = memoryview(data).cast("B")
     cdef Py_ssize_t position = start
     cdef Py_ssize_t total = view.shape[0]
     cdef BatchHeader header
@@ -162,7 +161,7 @@ def read_batches(
             raise BatchError(
                 f"record batch at byte {position} counts {header.record_count} records but its "
                 f"last offset delta is {header.last_offset_delta}", "count", position)
-        if verify_crc and <uint32_t>_crc32c(raw[position + 21:position + header.size]) != header.crc:
+        if verify_crc and crc_of(&view[position + 21], header.size - 21, 0) != header.crc:
             raise BatchError(
                 f"record batch at byte {position} fails its CRC-32C check", "crc", position)
         found.append(header)
@@ -175,14 +174,14 @@ def check_crcs(data not None, list headers not None):
 
     Raises ``BatchError``: ``"crc"``, or ``"size"`` where there is no such batch. Thread-safe.
     """
-    cdef object raw = memoryview(data).cast("B")
-    cdef Py_ssize_t total = len(raw)
+    cdef const uint8_t[::1] view = memoryview(data).cast("B")
+    cdef Py_ssize_t total = view.shape[0]
     cdef BatchHeader header
     for header in headers:
         if (header is None or header.position < 0 or header.size < _HEADER
                 or header.size > total - header.position):
             raise BatchError(f"there is no record batch as {header} says", "size", 0)
-        if <uint32_t>_crc32c(raw[header.position + 21:header.position + header.size]) != header.crc:
+        if crc_of(&view[header.position + 21], header.size - 21, 0) != header.crc:
             raise BatchError(
                 f"record batch at byte {header.position}, offset {header.base_offset}, fails its "
                 "CRC-32C check", "crc", header.position)
@@ -232,7 +231,7 @@ cdef int64_t _whole_size(uint8_t[::1] data, Py_ssize_t position) except -1:
 
 
 cdef int _seal(uint8_t[::1] data, Py_ssize_t position, int64_t size) except -1:
-    cdef uint32_t crc = _crc32c(memoryview(data)[position + 21:position + size])
+    cdef uint32_t crc = crc_of(&data[position + 21], size - 21, 0)
     put_i32(&data[position + 17], <int32_t>crc)
     return 0
 

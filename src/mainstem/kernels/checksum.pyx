@@ -7,8 +7,6 @@ elsewhere the ``crc32c`` package does it.
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from crc32c import crc32c as _package
-
 cdef extern from *:
     """
     #include <stdint.h>
@@ -74,6 +72,15 @@ cdef extern from *:
     int mainstem_can_fold() noexcept
 
 cdef bint _folds = mainstem_can_fold()
+_package = None
+
+
+cdef uint32_t _by_package(const uint8_t* data, Py_ssize_t size, uint32_t value) except? 1:
+    global _package
+    if _package is None:  # importing it reads its package's metadata: tens of milliseconds
+        from crc32c import crc32c as _package
+    return <uint32_t>_package(<const uint8_t[:size]>data, value)
+
 
 
 cdef uint32_t crc_of(const uint8_t* data, Py_ssize_t size, uint32_t value) except? 1:
@@ -81,7 +88,7 @@ cdef uint32_t crc_of(const uint8_t* data, Py_ssize_t size, uint32_t value) excep
     if size == 0:
         return value
     if not _folds:
-        return <uint32_t>_package(<const uint8_t[:size]>data, value)
+        return _by_package(data, size, value)
     if size < 1 << 16:  # a microsecond: less than it may take to get the GIL back
         return mainstem_crc(data, size, value)
     with nogil:
@@ -94,6 +101,9 @@ def crc32c(const uint8_t[::1] data not None, uint32_t value=0):
     return crc_of(&data[0], data.shape[0], value) if data.shape[0] else value
 
 
-def folds():
-    """Whether this processor folds."""
+def folds(wanted=None):
+    """Whether this processor folds; ``False`` leaves it to the package from now on, for tests."""
+    global _folds
+    if wanted is not None:
+        _folds = wanted and mainstem_can_fold()
     return bool(_folds)

@@ -4,11 +4,11 @@ The format is described in ``batches.pyx`` (header) and ``record_reader.pyx`` (r
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from crc32c import crc32c as _crc32c
 from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from mainstem.kernels.bigendian cimport get_i16, put_i16, put_i32, put_i64
+from mainstem.kernels.checksum cimport crc_of
 from mainstem.kernels.columns cimport BinaryColumn, Memory, allocate, column_entry, copy_bytes
 from mainstem.kernels.varints cimport varint_size, varlong_size, write_varint, write_varlong
 
@@ -367,5 +367,5 @@ def seal(
     put_i64(&batch[43], producer_id)
     put_i16(&batch[51], producer_epoch)
     put_i32(&batch[53], base_sequence)
-    cdef uint32_t crc = _crc32c(memoryview(batch)[21:])
+    cdef uint32_t crc = crc_of(&batch[21], size - 21, 0)
     put_i32(&batch[17], <int32_t>crc)

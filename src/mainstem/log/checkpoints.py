@@ -12,10 +12,9 @@ The first line is the format's version; the CRC covers every byte before its own
 
 from __future__ import annotations
 
-from crc32c import crc32c
-
 from mainstem.errors import Corrupt
 from mainstem.filesystem import FileSystem, read_file, replace_file
+from mainstem.kernels import crc32c
 
 RECOVERY_POINT = "recovery-point"
 LOG_START_OFFSET = "log-start-offset"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crc32c import crc32c
-
 from mainstem.filesystem import File
-from mainstem.kernels import HEADER_SIZE, BatchError, BatchHeader, read_batches, read_header
+from mainstem.kernels import HEADER_SIZE, BatchError, BatchHeader, crc32c, read_batches, read_header
 from mainstem.log.segment import Segment
 
 _CHUNK = 1 << 20

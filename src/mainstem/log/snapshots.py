@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import struct
 
-from crc32c import crc32c
-
 from mainstem.filesystem import FileSystem, read_file, write_all
+from mainstem.kernels import crc32c
 from mainstem.log.producers import REMEMBERED_BATCHES, ProducedBatch, Producer, Producers
 from mainstem.log.segment import segment_name
 

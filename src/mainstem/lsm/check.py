@@ -7,11 +7,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from crc32c import crc32c
-
 from mainstem.errors import Corrupt, MainstemError
 from mainstem.filesystem import FileSystem, RealFileSystem
-from mainstem.kernels import lsm
+from mainstem.kernels import crc32c, lsm
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
 from mainstem.lsm.footer import HEAD, file_name, padded

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from crc32c import crc32c
-
 from mainstem.errors import Corrupt
+from mainstem.kernels import crc32c
 from mainstem.lsm.codecs import CODEC_NAMES
 
 HEAD: Final = struct.Struct("<8sIIQ36sI")  # magic, version, flags, store, zeros, crc

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
-from crc32c import crc32c
 
 from mainstem.errors import Corrupt
 from mainstem.filesystem import File, FileSystem, SpaceAhead, write_all
-from mainstem.kernels import lsm
+from mainstem.kernels import crc32c, lsm
 
 _FILE_HEAD: Final = struct.Struct("<8sIIQQQ24s")
 _FILE_MAGIC: Final = b"MSLSMLG1"

@@ -12,10 +12,10 @@ import struct
 from typing import Final
 
 import msgspec
-from crc32c import crc32c
 
 from mainstem.errors import Corrupt
 from mainstem.filesystem import FileSystem, replace_file
+from mainstem.kernels import crc32c
 from mainstem.lsm.options import FamilyOptions, Field
 
 NAME: Final = "manifest"

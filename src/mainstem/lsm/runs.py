@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from crc32c import crc32c
-
 from mainstem.errors import Corrupt, MainstemError, Unavailable
 from mainstem.filesystem import File, FileSystem
-from mainstem.kernels import lsm
+from mainstem.kernels import crc32c, lsm
 from mainstem.lsm.cache import BlockCache
 from mainstem.lsm.codecs import decompress
 from mainstem.lsm.footer import ALIGN, FOOTER, HEAD, Footer, file_name, padded, read_footer

@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from crc32c import crc32c
-
 from mainstem.errors import Conflict, Corrupt, Invalid, Unavailable
 from mainstem.filesystem import (
     FileSystem,
@@ -15,7 +13,7 @@ from mainstem.filesystem import (
     RealFileSystem,
     write_all,
 )
-from mainstem.kernels import lsm
+from mainstem.kernels import crc32c, lsm
 from mainstem.lsm import arrow
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.footer import FOOTER, file_name, padded, read_footer

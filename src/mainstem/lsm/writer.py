@@ -5,11 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from crc32c import crc32c
-
 from mainstem.errors import Corrupt
 from mainstem.filesystem import FileSystem, SpaceAhead, write_all
-from mainstem.kernels import Memory, lsm
+from mainstem.kernels import Memory, crc32c, lsm
 from mainstem.lsm.codecs import CODEC_NAMES, compress
 from mainstem.lsm.footer import (
     FOOTER,
