@@ -142,3 +142,10 @@ def test_latency_falls_into_the_bucket_of_its_size() -> None:
 def test_what_cannot_be_asked_is_refused(host: str, count: int, request_bytes: bytes) -> None:
     with pytest.raises(ValueError, match=r"address|viewer|3,500"):
         Load(host, 1, count, request_bytes)
+
+
+@pytest.mark.parametrize("name", ["host", "request", "source", "greeting"])
+def test_a_load_without_what_it_sends_is_refused(name: str) -> None:
+    given = {"host": "127.0.0.1", "port": 1, "count": 1, "request": REQUEST, name: None}
+    with pytest.raises(TypeError, match=f"'{name}' has incorrect type|{name}.*None"):
+        Load(**given)  # type: ignore[arg-type]

@@ -151,8 +151,9 @@ cdef class Load:
     cdef int64_t histogram[BUCKETS]
 
     def __cinit__(
-        self, str host, int port, int count, bytes request, *, str source="127.0.0.1",
-        bytes greeting=b"", bint resuming=False, bint audited=True, int receive_buffer=0,
+        self, str host not None, int port, int count, bytes request not None, *,
+        str source not None="127.0.0.1", bytes greeting not None=b"", bint resuming=False,
+        bint audited=True, int receive_buffer=0,
     ):
         self.epoll = -1
         if count < 1:
@@ -174,14 +175,16 @@ cdef class Load:
         self._address(&self.server, host, port)
         self._address(&self.source, source, 0)
         self.viewers = <Viewer*> calloc(count, sizeof(Viewer))
-        self.buffer = <char*> malloc(CHUNK + CARRY)
-        self.ids = <char*> calloc(count, ID) if resuming else NULL
-        if self.viewers == NULL or self.buffer == NULL or (resuming and self.ids == NULL):
+        if self.viewers == NULL:
             raise MemoryError
         cdef int each
-        for each in range(count):
+        for each in range(count):       # first of all: what is not -1 is closed in the end
             self.viewers[each].fd = -1
             self.viewers[each].seq = -1
+        self.buffer = <char*> malloc(CHUNK + CARRY)
+        self.ids = <char*> calloc(count, ID) if resuming else NULL
+        if self.buffer == NULL or (resuming and self.ids == NULL):
+            raise MemoryError
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll < 0:
             PyErr_SetFromErrno(OSError)
