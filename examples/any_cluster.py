@@ -23,6 +23,8 @@ with ExitStack() as stack:
     for part in orders.describe().partitions:
         print(f"partition {part.index}: offsets {part.start} to {part.end}")
 
+    print(f"new leaders: {stem.placement.elect_leaders(name)}")  # none where the preferred lead
+
     stem.commit("billing", {(name, 1): 4})
     print(f"billing is {stem.describe_group('billing').lag} behind")
     print(f"moved to {stem.reset_group('billing', name, 'latest')}")

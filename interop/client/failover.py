@@ -14,7 +14,6 @@ from mainstem.face.loop import run
 from mainstem.wire import Message
 
 PARTITIONS = 3
-_ELECT_LEADERS, _REASSIGN = 43, 45
 
 
 def rows(partition: int, start: int, count: int) -> list[bytes]:
@@ -58,16 +57,11 @@ def move_leaders(stem: ms.Stem, topic: str) -> None:
         part.index: (*part.replicas[1:], part.replicas[0])
         for part in stem.describe_topic(topic).partitions
     }
-    parts = [
-        Message(partition_index=index, replicas=list(nodes)) for index, nodes in wanted.items()
-    ]
-    answer = ask(stem, _REASSIGN, topics=[Message(name=topic, partitions=parts)], timeout_ms=30_000)
-    assert not answer.error_code, answer
-    elect = [Message(topic=topic, partitions=sorted(wanted))]
+    stem.placement.reassign(topic, wanted)
     deadline = time.monotonic() + 30
     while any(wanted[p.index][0] != p.leader for p in stem.describe_topic(topic).partitions):
         assert time.monotonic() < deadline, f"the leaders of {topic} do not move"
-        ask(stem, _ELECT_LEADERS, election_type=0, topic_partitions=elect, timeout_ms=30_000)
+        stem.placement.elect_leaders(topic)
 
 
 def ask(stem: ms.Stem, key: int, node: int | None = None, **fields: Any) -> Message:

@@ -142,6 +142,7 @@ WRONG = {
     "ms.connect(address, request_timeout=0)": "Invalid: request_timeout=0 is not valid",
     "ms.connect(address, retry_for=-1)": "Invalid: retry_for=-1 is not valid",
     "ms.connect(address, linger='x')": "Invalid: linger='x' is not valid: give seconds",
+    "ms.connect(address, buffer_bytes=0)": "Invalid: buffer_bytes=0 is not valid: give 1 or more",
     "ms.connect(address, client_id=7)": "Invalid: client_id=7 is not valid: give text",
     "ms.connect(address, tls=7)": "Invalid: tls=7 is not valid",
     "ms.connect(address, security='me')": "Invalid: security=str is not valid",

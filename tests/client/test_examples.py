@@ -37,6 +37,7 @@ OUTPUT = {
     "exactly_once.py": ["has no transactions"],
     "any_cluster.py": [
         "partition 1: offsets 0 to 10",
+        "new leaders: []",
         "billing is 6 behind",
         "moved to {0: (None, 0), 1: (4, 10)}",
         "there is no topic 'example-order': did you mean 'example-orders'?",

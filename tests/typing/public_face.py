@@ -12,6 +12,7 @@ from mainstem.client import (
     GroupDescription,
     GroupListing,
     Quota,
+    Reassignment,
     Setting,
     TopicDescription,
     User,
@@ -79,11 +80,18 @@ def access(stem: ms.Stem) -> None:
     assert_type(stem.access.quotas(), list[Quota])
 
 
+def placement(stem: ms.Stem) -> None:
+    assert_type(stem.placement.elect_leaders("t", [0], unclean=True), list[Where])
+    assert_type(stem.placement.reassignments(), list[Reassignment])
+    stem.placement.reassign("t", {0: [2, 3], 1: None})
+
+
 async def asynchronous() -> None:
     async with await ms.aconnect("broker:9092", security=ms.Sasl("PLAIN", "a", "b")) as stem:
         assert_type(stem, ms.AsyncStem)
         topic = await stem.topic("t")
         assert_type(topic, ms.AsyncTopic)
+        assert_type(await stem.placement.elect_leaders(), list[Where])
         assert_type(await topic.append([b"x"]), ms.Appended)
         async with topic.read("latest", follow=True) as batches:
             assert_type(batches, AsyncBatches)

@@ -52,6 +52,7 @@ from mainstem.client.groups import (
 from mainstem.client.json_format import Json
 from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
+from mainstem.client.placement import Placement, Reassignment
 from mainstem.client.producer import Producer
 from mainstem.client.protobuf_format import Protobuf
 from mainstem.client.reader import Reader
@@ -91,6 +92,7 @@ __all__ = [
     "Mechanism",
     "PartitionDescription",
     "Piece",
+    "Placement",
     "Point",
     "Points",
     "Position",
@@ -99,6 +101,7 @@ __all__ = [
     "Quota",
     "Raw",
     "Reader",
+    "Reassignment",
     "Reference",
     "RegisteredSchema",
     "Registry",

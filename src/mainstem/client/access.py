@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
 from mainstem.client.arguments import names_of
 from mainstem.client.cluster import Cluster, raise_for
+from mainstem.client.features import ask_feature
 from mainstem.client.retry import Deadline
-from mainstem.errors import Invalid, MainstemError
+from mainstem.errors import Invalid
 from mainstem.wire import Message
 
 _DESCRIBE_ACLS, _CREATE_ACLS, _DELETE_ACLS = 29, 30, 31
 _DESCRIBE_QUOTAS, _ALTER_QUOTAS = 48, 49
 _DESCRIBE_USERS, _ALTER_USERS = 50, 51
-_UNSUPPORTED_VERSION, _NOT_CONTROLLER, _RESOURCE_NOT_FOUND = 35, 41, 91
+_RESOURCE_NOT_FOUND = 91
 _FEATURES = {
     _DESCRIBE_ACLS: "access control lists", _CREATE_ACLS: "access control lists",
     _DELETE_ACLS: "access control lists", _DESCRIBE_QUOTAS: "client quotas",
@@ -116,24 +117,12 @@ class Access:
         return ClusterDescription(found.cluster_id, found.controller, brokers)
 
     async def _ask(self, api_key: int, message: Message, read: Callable[[Message], T]) -> T:
-        """Send to the controller where one is known; ``read`` raises what is to be retried."""
-
-        async def attempt(deadline: Deadline) -> T:
-            try:
-                return read(await self._cluster.ask_controller(api_key, message, deadline))
-            except MainstemError as error:
-                if error.code == _NOT_CONTROLLER:
-                    await self._cluster.refresh([], deadline)
-                if error.code == _UNSUPPORTED_VERSION:
-                    raise Invalid(
-                        f"{_FEATURES[api_key]} are not supported by the broker at "
-                        f"{self._cluster.name}: use one that has them, as Apache Kafka 3 or newer",
-                        code=_UNSUPPORTED_VERSION,
-                    ) from error
-                raise
-
-        work: Callable[[Deadline], Awaitable[T]] = attempt
-        return await self._cluster.retrying(work)
+        """See ``ask_feature``."""
+        lacking = (
+            f"{_FEATURES[api_key]} are not supported by the broker at {{}}: use one that has "
+            "them, as Apache Kafka 3 or newer"
+        )
+        return await ask_feature(self._cluster, api_key, message, read, lacking)
 
     # --- access control lists ----------------------------------------------------------------
 

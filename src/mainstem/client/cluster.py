@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mainstem.client import metadata
-from mainstem.client.arguments import check_seconds, check_text
+from mainstem.client.arguments import check_count, check_seconds, check_text
 from mainstem.client.connection import Connection
 from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.metadata import ClusterMetadata, PartitionMetadata, TopicMetadata
@@ -32,7 +32,8 @@ class ClientConfig:
 
     ``retry_for`` bounds a whole operation with its retries, ``request_timeout`` one request,
     ``metadata_max_age`` how long a leader is believed without asking again. Small appends to one
-    ``Topic`` wait ``linger`` for others, and share a record batch with those that come.
+    ``Topic`` wait ``linger`` for others, and share a record batch with those that come. While
+    ``buffer_bytes`` of record batches are not acknowledged, appends wait for room.
     ``security`` is a login, ``tls`` how to encrypt: ``True`` (the system's authorities),
     ``Tls(…)`` or a context.
     """
@@ -43,6 +44,7 @@ class ClientConfig:
     retry_for: float = 60.0
     metadata_max_age: float = 300.0
     linger: float = 0.0
+    buffer_bytes: int = 32 << 20
     security: Sasl | None = None
     tls: Tls | ssl.SSLContext | bool | None = None
 
@@ -52,6 +54,7 @@ class ClientConfig:
             check_seconds(name, getattr(self, name))
         for name in ("retry_for", "metadata_max_age", "linger"):
             check_seconds(name, getattr(self, name), zero=True)
+        check_count("buffer_bytes", self.buffer_bytes)
 
 
 def parse_addresses(text: str) -> list[tuple[str, int]]:

@@ -23,7 +23,6 @@ INIT_PRODUCER_ID = 22
 _OUT_OF_ORDER, _DUPLICATE, _UNKNOWN_PRODUCER, _UNKNOWN_TOPIC = 45, 46, 59, 3
 _ROWS_AT = 57
 _REQUEST_BYTES = 4 << 20
-_BUFFER_BYTES = 32 << 20
 
 
 #: The batches of one request.
@@ -62,8 +61,9 @@ async def _answer_of(sent: _Sent) -> dict[tuple[Any, int], Message] | None:
 class Producer:
     """One per client; appends of all topics share it. Belongs to the client's event loop.
 
-    At most 32 MiB of batches are held; ``submit`` waits for room. With ``acks=-1`` the producer
-    is idempotent: a retry never writes a batch twice and never changes the order.
+    At most ``buffer_bytes`` of batches (and one more) are held; ``submit`` waits for room. With
+    ``acks=-1`` the producer is idempotent: a retry never writes a batch twice and never changes
+    the order.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -77,6 +77,7 @@ class Producer:
         self._unsent: Counter[int] = Counter()  # requests that wait for their turn
         self._serials = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._buffer_bytes = cluster.config.buffer_bytes
         self._held = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -85,10 +86,12 @@ class Producer:
     async def submit(
         self, topic: str, partition: int, acks: int, data: memoryview, deadline: Deadline
     ) -> Batch:
-        """Queue a batch. Its ``done`` becomes the base offset, or the error it failed with."""
-        while self._held >= _BUFFER_BYTES and not self._closed:
-            self._room.clear()
-            await self._room.wait()
+        """Queue a batch. Its ``done`` becomes the base offset, or the error it failed with.
+
+        Raises ``Unavailable`` where there is no room for it in time: it was not sent.
+        """
+        if self._held >= self._buffer_bytes:
+            await self._wait_for_room(f"{topic!r} partition {partition}", deadline)
         if self._closed:
             raise Closed("the client is closed: open a new one")
         lane = self._lanes.get((topic, partition, acks))
@@ -121,10 +124,24 @@ class Producer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _wait_for_room(self, where: str, deadline: Deadline) -> None:
+        try:
+            async with asyncio.timeout(deadline.left):
+                while self._held >= self._buffer_bytes and not self._closed:
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            raise Unavailable(
+                f"rows for {where} were not sent, there was no room for them within "
+                f"{deadline.seconds:g} s: {self._held:,} bytes appended before are not "
+                f"acknowledged (buffer_bytes={self._buffer_bytes:,}); see that the brokers answer, "
+                "append more slowly, or connect with a longer retry_for or a larger buffer_bytes"
+            ) from None
+
     def _release(self, batch: Batch) -> None:
         self._held -= len(batch.data)
         batch.data = memoryview(b"")  # whoever counts the rows later need not hold the bytes
-        if self._held < _BUFFER_BYTES:
+        if self._held < self._buffer_bytes:
             self._room.set()
 
     # --- sending -----------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from mainstem.client import (
     GroupProtocol,
     Groups,
     Isolation,
+    Placement,
     Point,
     Points,
     Position,
@@ -258,6 +259,7 @@ class AsyncStem:
         self._admin = Admin(cluster)
         self._groups = Groups(cluster)
         self.access = Access(cluster)
+        self.placement = Placement(cluster)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

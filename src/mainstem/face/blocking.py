@@ -28,6 +28,7 @@ from mainstem.face.access import Access
 from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
 from mainstem.face.consumers import Consumer, OnChange, check_callbacks
 from mainstem.face.loop import later, run
+from mainstem.face.placement import Placement
 from mainstem.face.transactions import Transactions
 
 
@@ -231,6 +232,7 @@ class Stem:
         self._pid = os.getpid()
         self._closed = False
         self.access = Access(self.check, stem.access)
+        self.placement = Placement(self.check, stem.placement)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
