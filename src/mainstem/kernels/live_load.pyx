@@ -15,63 +15,14 @@ Not thread-safe: one thread drives a ``Load``; several processes share a big loa
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
-from libc.time cimport time_t
 
-cdef extern from "sys/socket.h" nogil:
-    struct sockaddr:
-        unsigned short sa_family
-    int AF_INET, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, SO_RCVBUF
-    int MSG_NOSIGNAL
-    int c_socket "socket"(int family, int kind, int protocol)
-    int c_bind "bind"(int fd, const sockaddr* address, unsigned int size)
-    int c_connect "connect"(int fd, const sockaddr* address, unsigned int size)
-    int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
-    int getsockopt(int fd, int level, int name, void* value, unsigned int* size)
-    ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
-    ssize_t c_recv "recv"(int fd, void* data, size_t size, int flags)
-
-cdef extern from "netinet/in.h" nogil:
-    struct in_addr:
-        uint32_t s_addr
-    struct sockaddr_in:
-        unsigned short sin_family
-        uint16_t sin_port
-        in_addr sin_addr
-    int IPPROTO_IP
-    uint16_t htons(uint16_t value)
-
-cdef extern from "arpa/inet.h" nogil:
-    int inet_pton(int family, const char* text, void* out)
+from mainstem.kernels.live_sockets cimport *
 
 cdef extern from "string.h" nogil:
     void* memmem(const void* text, size_t size, const void* wanted, size_t wanted_size)
-
-cdef extern from "unistd.h" nogil:
-    int c_close "close"(int fd)
-
-cdef extern from "time.h" nogil:
-    struct timespec:
-        time_t tv_sec
-        long tv_nsec
-    int CLOCK_REALTIME, CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec* out)
-    int nanosleep(const timespec* wanted, timespec* left)
-
-cdef extern from "sys/epoll.h" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP
-    uint32_t EPOLLET
-    int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CLOEXEC
-    int epoll_create1(int flags)
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
-    int epoll_wait(int epoll, epoll_event* events, int count, int timeout_ms)
 
 cdef enum:
     IDLE = 0
@@ -100,12 +51,6 @@ cdef struct Viewer:
 cdef struct Totals:
     int64_t connected, refused, closed, events, bytes, reads, gaps, doubles, resets, resumed
     int64_t malformed
-
-
-cdef inline int64_t _clock_us(int which) noexcept nogil:
-    cdef timespec now
-    clock_gettime(which, &now)
-    return <int64_t> now.tv_sec * 1000000 + now.tv_nsec // 1000
 
 
 cdef inline int _bucket(int64_t us) noexcept nogil:
@@ -298,7 +243,7 @@ cdef class Load:
         cdef epoll_event events[EVENTS]
         cdef timespec nap
         nap.tv_sec, nap.tv_nsec = 0, NAP_NS
-        cdef int64_t now = _clock_us(CLOCK_MONOTONIC)
+        cdef int64_t now = clock_us(CLOCK_MONOTONIC)
         cdef int64_t end = now + <int64_t> (seconds * 1e6)
         cdef int got, each, wait
         with nogil:
@@ -313,7 +258,7 @@ cdef class Load:
                     break
                 if 0 < got < EVENTS:
                     nanosleep(&nap, NULL)
-                now = _clock_us(CLOCK_MONOTONIC)
+                now = clock_us(CLOCK_MONOTONIC)
 
     cdef int _streaming(self) noexcept nogil:
         cdef int found = 0, each
@@ -393,7 +338,7 @@ cdef class Load:
 
     cdef Py_ssize_t _markers(self, Viewer* viewer, char* data, Py_ssize_t size) noexcept nogil:
         """Counts the markers; answers how many bytes are done with."""
-        cdef int64_t now = _clock_us(CLOCK_REALTIME)
+        cdef int64_t now = clock_us(CLOCK_REALTIME)
         cdef char* at = data
         cdef char* end = data + size
         cdef char* found

@@ -18,67 +18,9 @@ from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, EPROTO, err
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
-from libc.time cimport time_t
 
 from mainstem.kernels.live_ring cimport PHASES, Frame, Ring, RingCore, frame_start, release_ring
-
-cdef extern from "sys/socket.h" nogil:
-    struct sockaddr:
-        unsigned short sa_family
-    struct sockaddr_storage:
-        unsigned short ss_family
-    struct msghdr:
-        void* msg_name
-        unsigned int msg_namelen
-        iovec* msg_iov
-        size_t msg_iovlen
-    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, SHUT_WR, AF_INET, AF_INET6, SOCK_NONBLOCK, SOCK_CLOEXEC
-    ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
-    ssize_t c_sendmsg "sendmsg"(int fd, const msghdr* message, int flags)
-    ssize_t c_recv "recv"(int fd, void* data, size_t size, int flags)
-    int c_shutdown "shutdown"(int fd, int how)
-    int c_accept4 "accept4"(int fd, sockaddr* address, unsigned int* size, int flags)
-
-cdef extern from "sys/uio.h" nogil:
-    struct iovec:
-        void* iov_base
-        size_t iov_len
-
-cdef extern from "netinet/in.h" nogil:
-    struct in_addr:
-        pass
-    struct in6_addr:
-        pass
-    struct sockaddr_in:
-        in_addr sin_addr
-    struct sockaddr_in6:
-        in6_addr sin6_addr
-
-cdef extern from "arpa/inet.h" nogil:
-    const char* inet_ntop(int family, const void* address, char* out, unsigned int size)
-
-cdef extern from "unistd.h" nogil:
-    int c_close "close"(int fd)
-
-cdef extern from "time.h" nogil:
-    struct timespec:
-        time_t tv_sec
-        long tv_nsec
-    int CLOCK_REALTIME, CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec* out)
-
-cdef extern from "sys/epoll.h" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP
-    uint32_t EPOLLET
-    int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CLOEXEC
-    int epoll_create1(int flags)
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
-    int epoll_wait(int epoll, epoll_event* events, int count, int timeout_ms)
+from mainstem.kernels.live_sockets cimport *
 
 cdef enum:
     # What is told to Python
@@ -148,12 +90,6 @@ cdef inline int _bucket(int64_t us) noexcept nogil:
     if octave > 15:
         return BUCKETS - 1
     return 2 + octave * 4 + <int>((us >> (6 + octave)) & 3)
-
-
-cdef inline int64_t _now_us() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_REALTIME, &now)
-    return <int64_t>now.tv_sec * 1_000_000 + now.tv_nsec // 1000
 
 
 cdef inline int64_t _deciseconds() noexcept nogil:
@@ -535,7 +471,7 @@ cdef class Sender:
             self._pump(slot)
 
     cdef inline void _tell_time(self) noexcept nogil:
-        self.now_us = _now_us()
+        self.now_us = clock_us(CLOCK_REALTIME)
         self.now = <uint32_t>(_deciseconds() - self.started)
 
     cdef void _flush_phase(self, RingCore* ring, int phase) noexcept nogil:
@@ -549,7 +485,7 @@ cdef class Sender:
                 self._pump(slot)
                 count += 1
                 if count & 63 == 0:
-                    self.now_us = _now_us()
+                    self.now_us = clock_us(CLOCK_REALTIME)
             slot = following
 
     # What Python calls ----------------------------------------------------------------
