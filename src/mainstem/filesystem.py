@@ -203,8 +203,9 @@ class SpaceAhead:
 
     __slots__ = ("_end",)
 
-    #: Smaller files are left alone; a larger one doubles, up to this much at once.
+    #: Smaller files are left alone; a larger one grows by a quarter, from so little to so much.
     FROM = 1 << 20
+    LEAST = 1 << 20
     MOST = 64 << 20
 
     def __init__(self) -> None:
@@ -215,7 +216,8 @@ class SpaceAhead:
         if not 0 <= self._end < end or end < self.FROM:
             return
         start = max(self._end, position)
-        wanted = min(end + min(end, self.MOST), max(limit, end))
+        ahead = max(self.LEAST, min(end // 4, self.MOST))
+        wanted = min(end + ahead, max(limit, end))
         try:
             self._end = wanted if file.reserve(start, wanted - start) else -1
         except OSError:
