@@ -46,7 +46,8 @@ QUICK = {
     "num.network.threads": "2",
     "num.io.threads": "3",
     "background.threads": "2",
-    "log.cleaner.enable": "false",
+    "log.cleaner.backoff.ms": "200",
+    "log.cleaner.dedupe.buffer.size": "2097152",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
 }
 

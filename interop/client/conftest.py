@@ -81,3 +81,9 @@ def make_topic(stem: ms.Stem) -> Callable[..., ms.Topic]:
 def unique() -> str:
     """A name that no other test has."""
     return f"n{next(_numbers)}-{_RUN}"
+
+
+@pytest.fixture(scope="session")
+def compacts() -> bool:
+    """As in ``tests/client``: Apache Kafka has a cleaner, and here it comes often."""
+    return True

@@ -27,3 +27,9 @@ def make_topic(stem: ms.Stem) -> Callable[..., ms.Topic]:
         return stem.create_topic(f"t{next(_numbers)}", partitions, config=config)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def compacts() -> bool:
+    """Whether the broker under test really compacts: the embedded one keeps all records."""
+    return False
