@@ -50,7 +50,11 @@ class Format(Protocol):
         ...
 
     def decoder(self) -> Decode:
-        """A function for one reader: it may remember the columns it has seen."""
+        """A function for one reader: it may remember the columns it has seen.
+
+        One that does not, and has an attribute ``forgetful`` that is true, is called for several
+        batches at the same time, from threads.
+        """
         ...
 
 

@@ -78,6 +78,8 @@ class JsonDecoder:
         self._rules = rules
         self._shape = JsonShape() if schema is None else None
         self._compiled = compile_json(pa.schema([]) if schema is None else schema)
+        #: See ``Format.decoder``. What goes to a side output keeps its order.
+        self.forgetful = schema is not None and rules.side is None
 
     def __call__(self, values: Any, where: Callable[[int], str]) -> dict[str, Any]:
         finished, faults = self._read(binary_column(values))

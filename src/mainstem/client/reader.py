@@ -23,7 +23,7 @@ _SMALL_BYTES = 16 << 10  # a thread would take longer to wake up than this to de
 
 
 class _Turn:
-    """Payloads are decoded in order, as a format may remember what it has seen."""
+    """Payloads are decoded in order where a format may remember what it has seen."""
 
     def __init__(self, before: _Turn | None) -> None:
         self.over = threading.Event()
@@ -60,6 +60,7 @@ class Reader:
     ) -> None:
         self._fetcher = fetcher
         self._decode = check_format(payload).decoder()
+        self._in_order = not getattr(self._decode, "forgetful", False)
         # A format that may ask a schema registry must not do so on the loop.
         self._quick = getattr(payload, "quick", True)
         self._batch_rows = batch_rows
@@ -192,7 +193,8 @@ class Reader:
                     sum(records.num_rows for records, _ in found),
                     sum(records.nbytes for records, _ in found),
                 )
-            turn.wait()
+            if self._in_order:
+                turn.wait()
             return [
                 (assemble(records, spans, self._decode), places(spans)) for records, spans in found
             ]
