@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from mainstem.kernels.json_reader import decode_json
     from mainstem.kernels.json_shapes import JsonShape, widen_json
     from mainstem.kernels.live_framer import Framer, siphash
+    from mainstem.kernels.live_pump import latency_bounds
     from mainstem.kernels.live_ring import Ring
-    from mainstem.kernels.live_sender import Sender, latency_bounds
+    from mainstem.kernels.live_sender import Sender
     from mainstem.kernels.payload_columns import Sources
     from mainstem.kernels.protobuf_plan import ProtobufPlan
     from mainstem.kernels.protobuf_reader import decode_protobuf
@@ -77,7 +78,7 @@ _LAZY = {
     "decode_protobuf": "protobuf_reader",
     "encode_avro": "avro_writer",
     "encode_protobuf": "protobuf_writer",
-    "latency_bounds": "live_sender",
+    "latency_bounds": "live_pump",
     "siphash": "live_framer",
     "split_frames": "registry_frames",
     "widen_json": "json_shapes",

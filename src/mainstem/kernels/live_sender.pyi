@@ -1,7 +1,5 @@
 from mainstem.kernels.live_ring import Ring
 
-def latency_bounds() -> list[float]: ...
-
 class Sender:
     READABLE: int
     CLOSED: int
