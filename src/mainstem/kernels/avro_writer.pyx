@@ -10,7 +10,7 @@ from mainstem.kernels.payload_columns cimport *
 from mainstem.kernels.varints cimport write_varlong
 
 
-def encode_avro(AvroPlan plan not None, Sources sources not None, Py_ssize_t rows, bytes prefix):
+def encode_avro(AvroPlan plan not None, Sources sources not None, Py_ssize_t rows, bytes prefix not None):
     """One record per row, each behind ``prefix``: ``(offsets, data)``, int32 and bytes.
 
     ``sources`` has a column for every one of the plan. Raises ``ValueError`` with the arguments

@@ -145,6 +145,7 @@ cdef class Framer:
             raise ValueError(f"{len(prefixes)} prefixes, {len(vector)} offsets, {ring.core.streams} streams")
         if PyBytes_GET_SIZE(key) != 16:
             raise ValueError(f"a key of {len(key)} bytes: 16")
+        prefixes, vector = prefixes[:], vector[:]  # int() below may run Python code
         for prefix in prefixes:
             longest += len(<bytes?>prefix) + LONGEST_VARINT
         k = <const unsigned char*>PyBytes_AS_STRING(key)
@@ -152,7 +153,7 @@ cdef class Framer:
         self.k1 = _little(k + 8, 8)
         self.ring = ring
         self.streams = ring.core.streams
-        self.prefixes = list(prefixes)
+        self.prefixes = prefixes
         self.alone = alone
         self.websocket = websocket
         self.offsets = <int64_t*>malloc((self.streams + 1) * sizeof(int64_t))

@@ -122,7 +122,8 @@ cdef class Ring:
     frame it would forget is younger than ``keep_ms``. ``tails``: where each stream starts."""
 
     def __cinit__(self, tails, uint64_t capacity=4096, uint64_t limit=262_144, int64_t keep_ms=10_000):
-        cdef Py_ssize_t streams = len(tails)
+        cdef tuple starts = tuple(tails)  # a copy: int() below may run Python code
+        cdef Py_ssize_t streams = len(starts)
         cdef Py_ssize_t i
         for name, value in (("capacity", capacity), ("limit", limit)):
             if value < SMALLEST or value > 1 << 30 or value & (value - 1):
@@ -148,7 +149,7 @@ cdef class Ring:
         for i in range(PHASES):
             self.core.heads[i] = -1
         for i in range(streams):
-            self.core.tails[i] = tails[i]
+            self.core.tails[i] = starts[i]
 
     def __dealloc__(self):
         if self.core != NULL:
@@ -257,6 +258,7 @@ cdef class Ring:
         cdef Frame* frame
         cdef list apart = []
         cdef int32_t i
+        wanted = wanted[:]  # int() below may run Python code
         if len(wanted) != streams:
             raise ValueError(f"{len(wanted)} offsets for {streams} streams")
         want = <int64_t*>malloc((2 * streams + 1) * sizeof(int64_t))

@@ -127,6 +127,8 @@ cdef class Sender(Pump):
         cdef int32_t slot = slot_of(self, id)
         cdef char[16384] small
         cdef ssize_t got
+        if limit < 1:
+            raise ValueError(f"a read of {limit} bytes: at least 1")
         if slot < 0:
             return b""
         if limit > 16384:

@@ -46,7 +46,9 @@ cdef class Field:
     cdef bint nullable
     cdef Program program
 
-    def __init__(self, str name, int code, bint is_array, bint nullable, Program program):
+    def __init__(self, str name not None, int code, bint is_array, bint nullable, Program program):
+        if code == _STRUCT and program is None:
+            raise TypeError(f"{name}: a struct needs a program")
         self.name = name
         self.code = code
         self.is_array = is_array
@@ -65,8 +67,10 @@ cdef class Program:
     cdef Py_ssize_t least_size
     cdef dict errors
 
-    def __init__(self, message_class, list fields, dict tagged, bint flexible, defaults,
-                 Py_ssize_t least_size, dict errors):
+    def __init__(self, message_class, list fields not None, dict tagged not None, bint flexible,
+                 defaults, Py_ssize_t least_size, dict errors not None):
+        if None in fields:
+            raise TypeError("a program is made of fields, not of None")
         self.message_class = message_class
         self.fields = fields
         self.tagged = tagged

@@ -203,13 +203,15 @@ def write_produce_response(int version, int32_t correlation_id, list topics not 
     cdef bytes raw, message
     cdef list encoded = []
     for name, partitions in topics:
-        raw = name if type(name) is bytes else (<str>name).encode()
+        raw = name if type(name) is bytes else (<str?>name).encode()
         if len(raw) > 32767:
             raise MessageError(f"a topic name of {len(raw)} bytes")
         capacity += 64 + len(raw)
-        for row in partitions:
-            capacity += 96 + (0 if row[5] is None else 4 * len(<str>row[5]))
-        encoded.append((raw, partitions))
+        # Copies: what is measured here must be what is written below.
+        rows = [tuple(row) for row in partitions]
+        for row in rows:
+            capacity += 96 + (0 if row[5] is None else 4 * len(<str?>row[5]))
+        encoded.append((raw, rows))
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, capacity)
     cdef uint8_t* base = <uint8_t*>PyBytes_AS_STRING(frame)
     cdef uint8_t* out = base + 4

@@ -13,7 +13,7 @@ from mainstem.kernels.protobuf_plan cimport *
 
 
 def encode_protobuf(
-    ProtobufPlan plan not None, Sources sources not None, Py_ssize_t rows, bytes prefix
+    ProtobufPlan plan not None, Sources sources not None, Py_ssize_t rows, bytes prefix not None
 ):
     """One message per row, each behind ``prefix``: ``(offsets, data)``, int32 and bytes.
 

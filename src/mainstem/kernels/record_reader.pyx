@@ -451,21 +451,22 @@ def decode_runs(list runs not None):
     cdef list views = []  # keeps the buffers until the end
     cdef list all_headers = []
     cdef list ends = []
-    cdef list headers, bodies
+    cdef list headers, bodies, frozen = []
     cdef RecordColumns columns = RecordColumns.__new__(RecordColumns)
     cdef Memory memory
-    for _data, headers, _bodies, _from, _to in runs:
+    for data, headers, bodies, from_offset, to_offset in runs:
         if headers is None:
             raise TypeError("headers must be a list, not None")
-        batches += len(headers)
-    memory = allocate(batches * sizeof(Section))
-    batches = 0
-    for data, headers, bodies, from_offset, to_offset in runs:
+        # Copies: buffers and numbers may be objects whose Python code changes the lists.
+        headers, bodies = headers[:], None if bodies is None else bodies[:]
+        frozen.append((data, headers, bodies, from_offset, to_offset))
+        all_headers += headers
+    memory = allocate(len(all_headers) * sizeof(Section))
+    for data, headers, bodies, from_offset, to_offset in frozen:
         _locate_run(
             <Section*>memory.data + batches, views, data, headers, bodies, from_offset, to_offset)
         batches += len(headers)
         ends.append(batches)
-        all_headers += headers
     return columns, _run(columns, <Section*>memory.data, all_headers, ends)
 
 
