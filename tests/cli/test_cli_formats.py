@@ -160,7 +160,10 @@ def test_what_does_not_go_together_is_wrong_usage(
 
 @pytest.mark.parametrize(
     "arguments", [("--payload", "avro"), ("--format", "csv", "--payload", "protobuf"),
-                  ("--format", "parquet", "--payload", "raw")])  # fmt: skip
+                  ("--format", "parquet", "--payload", "raw"),
+                  ("--format", "avro", "--payload", "protobuf"),
+                  ("--format", "json", "--payload", "avro", "--message", "Trip"),
+                  ("--format", "json", "--payload", "json", "--use-latest")])  # fmt: skip
 def test_rows_that_have_no_payload_are_wrong_usage(
     cli: Cli, topic: str, arguments: tuple[str, ...]
 ) -> None:

@@ -122,6 +122,8 @@ def test_what_a_class_imports_is_registered_with_it(
     assert rows(topic, ms.Protobuf(registry.url)) == [{"b": {"n": 5}}]
     again = ms.Protobuf(registry.url, kind, register=False)
     topic.append([{"b": {"n": 6}}], format=again)
+    topic.append([{"b": {"n": 7}}], format=ms.Protobuf(registry.url, use_latest=True))
+    assert rows(topic, ms.Protobuf(registry.url), start=2) == [{"b": {"n": 7}}]
 
 
 def test_bad_records_are_null_or_set_aside(
@@ -168,6 +170,8 @@ def test_rows_that_do_not_fit_are_named(make_topic: MakeTopic, table: Any, reaso
         ({"message": "messag M {}"}, "'messag' is not known"),
         ({"message": "message M { Gone g = 1; }"}, "does not hold together"),
         ({"message": ""}, "has no message at"),
+        ({"message": FLIGHT, "registry": "http://r", "use_latest": True}, "leave message out"),
+        ({"use_latest": True}, "needs a registry or a message"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: Any, reason: str) -> None:
@@ -178,6 +182,33 @@ def test_wrong_arguments_are_refused(arguments: Any, reason: str) -> None:
 def test_writing_needs_a_message(make_topic: MakeTopic, registry: RunningRegistry) -> None:
     with pytest.raises(ms.Invalid, match="which one shall it write"):
         make_topic().append([{"a": 1}], format=ms.Protobuf(registry.url))
+
+
+def test_the_newest_schema_of_the_subject_is_written(
+    make_topic: MakeTopic, registry: RunningRegistry
+) -> None:
+    topic, client = make_topic(), ms.Registry(registry.url)
+    latest = ms.Protobuf(registry.url, use_latest=True)
+    for text, row in (
+        ("message R { int32 a = 1; }", {"a": 1}),
+        ("message R { int32 a = 1; int32 b = 2; }", {"a": 2, "b": 3}),
+    ):
+        client.register(f"{topic.name}-value", f'syntax = "proto3"; {text}', "PROTOBUF")
+        topic.append([row], format=ms.Protobuf(registry.url, use_latest=True))
+    assert rows(topic, latest) == [{"a": 1, "b": None}, {"a": 2, "b": 3}]
+    assert client.versions(f"{topic.name}-value") == [1, 2]
+    assert latest.columns(topic.name) == pa.schema([("a", pa.int32()), ("b", pa.int32())])
+
+
+def test_a_message_of_the_newest_schema_is_chosen_by_name(
+    make_topic: MakeTopic, registry: RunningRegistry
+) -> None:
+    topic = make_topic()
+    ms.Registry(registry.url).register(f"{topic.name}-value", FLIGHT, "PROTOBUF")
+    for name, row in (("Other", {"yes": True}), ("org.example.Flight.Seat", {"row": 3})):
+        topic.append([row], format=ms.Protobuf(registry.url, name=name, use_latest=True))
+    found = [batch["value"].to_pylist() for batch in topic.read()]
+    assert found == [[b"\0\0\0\0\1\x02\x02\x08\1", b"\0\0\0\0\1\x04\0\0\x08\3"]]
 
 
 def test_a_schema_of_another_type_is_told(make_topic: MakeTopic, registry: RunningRegistry) -> None:

@@ -39,9 +39,30 @@ class Shape(StrEnum):
     arrow = "arrow"
     parquet = "parquet"
     avro = "avro"
+    protobuf = "protobuf"
 
 
+_SHORT = {Shape.avro: Payload.avro, Shape.protobuf: Payload.protobuf}
 _FILES = (Shape.arrow, Shape.parquet)
+
+
+GroupName = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="GROUP",
+        help="Join this group: its members share the partitions. Begin where it is (--from where "
+        "it has no offset), and commit what was printed.",
+    ),
+]
+Printed = Annotated[
+    Shape | None,
+    typer.Option(
+        "--format",
+        help="lines: values; json: an object a record; table; arrow: an IPC stream; parquet; "
+        "avro, protobuf: json of such a payload. [lines, json where the payload has columns]",
+    ),
+]
 
 
 def consume(
@@ -52,25 +73,11 @@ def consume(
     until: Annotated[
         Until, typer.Option(help="end: what is there now; never: wait for more.")
     ] = Until.end,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GROUP",
-            help="Join this group: its members share the partitions. Begin where it is (--from "
-            "where it has no offset), and commit what was printed.",
-        ),
-    ] = None,
+    group: GroupName = None,
     limit: Annotated[
         int | None, typer.Option("--max", min=1, metavar="N", help="Stop after N records.")
     ] = None,
-    shape: Annotated[
-        Shape | None,
-        typer.Option(
-            "--format",
-            help="lines: values; json: an object a record; table; arrow: an IPC stream; parquet; "
-            "avro: json of an avro payload. [lines, json where the payload has columns]",
-        ),
-    ] = None,
+    shape: Printed = None,
     payload: Annotated[
         Payload, typer.Option(help="What the values are; raw: bytes as they are.")
     ] = Payload.raw,
@@ -101,10 +108,10 @@ def consume(
 
 def _shape(shape: Shape | None, payload: Payload, *, as_json: bool) -> tuple[Shape, Payload]:
     """What to print, and what the values are. Raises ``BadParameter`` where they do not go."""
-    if shape is Shape.avro:
-        if payload not in (Payload.raw, Payload.avro):
-            raise typer.BadParameter(f"--format avro and --payload {payload.value} do not go")
-        return Shape.json, Payload.avro
+    if shape in _SHORT:
+        if payload not in (Payload.raw, _SHORT[shape]):
+            raise typer.BadParameter(f"--format {shape} and --payload {payload} do not go")
+        return Shape.json, _SHORT[shape]
     if as_json:
         return Shape.json, payload
     if shape is None:

@@ -32,8 +32,18 @@ RegistryUrl = Annotated[
 ]
 
 
-def payload_format(payload: Payload, registry: str | None) -> Format | None:
-    """The format; ``None`` for raw. Raises ``BadParameter`` where the registry is missing."""
+def payload_format(
+    payload: Payload,
+    registry: str | None,
+    *,
+    use_latest: bool = False,
+    message: str | None = None,
+) -> Format | None:
+    """The format; ``None`` for raw. Raises ``BadParameter`` where the registry is missing.
+
+    ``use_latest`` writes with the newest schema of the topic's subject; ``message`` names the one
+    of a Protobuf schema.
+    """
     from mainstem.cli.login import Login
     from mainstem.client import Arrow, Avro, Json, Protobuf
 
@@ -48,4 +58,6 @@ def payload_format(payload: Payload, registry: str | None) -> Format | None:
         raise typer.BadParameter(
             f"{payload.value} payloads need --registry URL", param_hint="--payload"
         )
-    return Avro(found) if payload is Payload.avro else Protobuf(found)
+    if payload is Payload.avro:
+        return Avro(found, use_latest=use_latest)
+    return Protobuf(found, name=message, use_latest=use_latest)

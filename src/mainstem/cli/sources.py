@@ -36,15 +36,19 @@ def open_source(
     key: str | None,
     timestamp: str | None,
     payload: Format | None = None,
+    wanted: Any = None,
 ) -> Iterator[Tables]:
-    """The file, or standard input for ``-``. Raises ``Invalid`` naming the place of bad data."""
+    """The file, or standard input for ``-``. Raises ``Invalid`` naming the place of bad data.
+
+    ``wanted`` is a ``pa.Schema`` of what the payload takes, where that is known: text is read so.
+    """
     if name == "-":
         stream: IO[bytes] = sys.stdin.buffer
-        yield _tables(stream, kind, key, timestamp, None, payload)
+        yield _tables(stream, kind, key, timestamp, None, payload, wanted)
         return
     with open(name, "rb") as stream:  # noqa: PTH123 - any path, as the shell gave it
         size = os.fstat(stream.fileno()).st_size
-        yield _tables(stream, kind, key, timestamp, size, payload)
+        yield _tables(stream, kind, key, timestamp, size, payload, wanted)
 
 
 def _tables(
@@ -54,13 +58,16 @@ def _tables(
     timestamp: str | None,
     size: int | None,
     payload: Format | None,
+    wanted: Any,
 ) -> Tables:
     if kind == "lines":
         return Tables(_lines(stream), Raw(), None, None, size)
     if kind == "json":
-        found = _json(stream, key, timestamp, rows=payload is not None)
+        found = _json(stream, key, timestamp, rows=payload is not None, wanted=wanted)
         return Tables(found, payload or Raw(), key and "_key", timestamp and "_timestamp", size)
-    read = {"csv": _csv, "parquet": _parquet, "arrow": _arrow}[kind]
+    if kind == "csv":
+        return Tables(_csv(stream, size, wanted), payload or Json(), key, timestamp, size)
+    read = {"parquet": _parquet, "arrow": _arrow}[kind]
     return Tables(read(stream, size), payload or Json(), key, timestamp, size)
 
 
@@ -84,11 +91,11 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[Any, int]]:
 
 
 def _json(
-    stream: IO[bytes], key: str | None, timestamp: str | None, *, rows: bool
+    stream: IO[bytes], key: str | None, timestamp: str | None, *, rows: bool, wanted: Any
 ) -> Iterator[tuple[Any, int]]:
     """Values stay the bytes they are; they are parsed to be checked, and for key and time.
 
-    With ``rows`` the members are columns, for another payload.
+    With ``rows`` the members are columns, for another payload, of the types ``wanted``.
     """
     decode = Json().decoder()
     number = 0
@@ -103,7 +110,11 @@ def _json(
             members = decode(values, lambda row, numbers=numbers: f"line {numbers[row]}")  # type: ignore[misc]
         except Corrupt as error:
             raise Invalid(f"{error}: fix it, or use --format lines", code=error.code) from error
-        columns = dict(members) if rows else {"value": values}
+        columns: dict[str, Any] = {"value": values}
+        if rows:
+            columns = dict(members)
+        if wanted is not None:
+            columns = _as_wanted(values, members, wanted, {key, timestamp}, numbers)
         for name, place in ((key, "_key"), (timestamp, "_timestamp")):
             if name is not None:
                 if name not in members:
@@ -111,7 +122,26 @@ def _json(
                 columns[place] = members[name]
                 if place == "_timestamp" and pa.types.is_string(members[name].type):
                     columns[place] = _moments(values, name, members[name], numbers)
+        if not columns:
+            raise Invalid(f"line {numbers[0]}: an object without members is no row")
         yield pa.table(columns), size
+
+
+def _as_wanted(
+    values: Any, members: dict[str, Any], wanted: Any, used: set[str | None], numbers: list[int]
+) -> dict[str, Any]:
+    """Members of the types wanted; one that is not is left for the payload to refuse by name."""
+    known = pa.schema([field for field in wanted if field.name in members])
+    more = {
+        name: column
+        for name, column in members.items()
+        if name not in known.names and name not in used
+    }
+    try:
+        found = Json(known).decoder()(values, lambda row: f"line {numbers[row]}")
+    except Corrupt as error:
+        raise Invalid(f"{error}: the schema of the topic wants another", code=error.code) from error
+    return dict(found) | more
 
 
 def _moments(values: Any, name: str, texts: Any, numbers: list[int]) -> Any:
@@ -131,15 +161,30 @@ def _zoned(texts: Any) -> bool:
     return bool(pc.any(pc.match_substring_regex(texts, r"([Zz]|[+-]\d{2}:?\d{2})$")).as_py())
 
 
-def _csv(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:
+def _csv(stream: IO[bytes], size: int | None, wanted: Any) -> Iterator[tuple[Any, int]]:
     from pyarrow import csv
 
+    types = {field.name: field.type for field in wanted or () if _in_text(field.type)}
     try:
-        reader = csv.open_csv(stream, read_options=csv.ReadOptions(block_size=_CHUNK))
+        reader = csv.open_csv(
+            stream,
+            read_options=csv.ReadOptions(block_size=_CHUNK),
+            convert_options=csv.ConvertOptions(column_types=types),
+        )
         for batch in reader:
             yield batch, min(_CHUNK, size or 0)
     except pa.ArrowInvalid as error:
         raise Invalid(f"this is not CSV with a header line and steady types: {error}") from error
+
+
+def _in_text(kind: Any) -> bool:
+    """Whether CSV can be read as this type; an enum is text there."""
+    tests = (
+        pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string,
+        pa.types.is_binary, pa.types.is_date, pa.types.is_time, pa.types.is_timestamp,
+        pa.types.is_decimal128,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)
 
 
 def _parquet(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:

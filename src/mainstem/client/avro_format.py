@@ -111,6 +111,13 @@ class Avro:
         writer = self._writer(payload.schema)
         return writer.encode(payload, used)
 
+    def columns(self, topic: str) -> Any:
+        """A ``pa.Schema`` of what appends to this topic take, or ``None`` where that is anything.
+
+        It may ask the registry.
+        """
+        return self.bind(topic)._writer(None).columns() if self._chosen else None
+
     def _writer(self, schema: Any) -> AvroWriter:
         key = (self._topic, None if self._chosen else schema)
         with self._lock:

@@ -47,6 +47,10 @@ class AvroWriter:
             raise Invalid(f"row {row} cannot become Avro: field {reason}") from None
         return binary_array(offsets, data, rows)
 
+    def columns(self) -> Any:
+        """A ``pa.Schema`` of the columns that rows may have."""
+        return pa.schema([(payload_name(field.name), kind) for field, kind in self._pairs()])
+
     def _pairs(self) -> list[tuple[Field, Any]]:
         return list(zip(self._fields, self._compiled.schema.types, strict=True))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
 import threading
 from typing import Any, Final
@@ -22,12 +21,14 @@ from mainstem.client.payloads import (
 )
 from mainstem.client.protobuf_plan import CompiledMessage, compile_message
 from mainstem.client.protobuf_schema import (
-    descriptor_of,
+    called,
+    chosen,
     file_from,
     message_at,
     path_of,
     read_path,
     require_protobuf,
+    serialized,
     write_path,
 )
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
@@ -46,7 +47,8 @@ class Protobuf:
     (Confluent's wire format); without one they are bare. ``message`` is what to write, and what
     to read as: a generated class, its descriptor, or the text of a .proto file, whose first
     message is taken, or the one called ``name``. Without it reading gives what was written, as
-    the registry knows it, columns of several schemas put together.
+    the registry knows it, columns of several schemas put together; writing needs ``use_latest``:
+    the newest schema of the topic's subject, its first message or ``name``.
 
     ``subject``, ``register``, ``on_error`` and ``side`` are as for ``Avro``.
 
@@ -69,6 +71,7 @@ class Protobuf:
         name: str | None = None,
         subject: SubjectName = "topic",
         register: bool = True,
+        use_latest: bool = False,
         on_error: OnError = "error",
         side: Side | None = None,
     ) -> None:
@@ -77,16 +80,20 @@ class Protobuf:
         self.registry = Registry(registry) if isinstance(registry, str) else registry
         if self.registry is None and message is None:
             raise Invalid("Protobuf needs a registry or a message: give one of them")
+        if use_latest and message is not None:
+            raise Invalid("use_latest takes the registry's schema: leave message out")
         self._text: str | None = message if isinstance(message, str) else None
         self._compiled: CompiledMessage | None = None
         if message is not None:
-            self._compiled = compile_message(_chosen(message, name))
+            self._compiled = compile_message(chosen(message, name, _FILE))
+        self._name = name
+        self._use_latest = use_latest
         self._on_error: OnError = on_error
         self._side = side
         self._register = register
         self._subjects = Subjects(self.registry, "PROTOBUF", subject, register=register)
         self._topic: str | None = None
-        self._heads: dict[str | None, bytes] = {}
+        self._writers: dict[str | None, tuple[CompiledMessage, bytes]] = {}
         self._readers: dict[bytes, CompiledMessage] = {}
         self._lock = threading.Lock()
 
@@ -105,9 +112,7 @@ class Protobuf:
 
     def encode(self, payload: Any, *, used: frozenset[str]) -> Any:
         """See ``Format``."""
-        if self._compiled is None:
-            raise Invalid("appending as Protobuf needs message=…: which one shall it write?")
-        compiled = self._compiled
+        compiled, head = self._writer()
         names = compiled.schema.names
         columns = [self._column(payload, field) for field in compiled.schema]
         wanted = {payload_name(name) for name in names}
@@ -119,7 +124,7 @@ class Protobuf:
         sources = compiled.columns.sources(columns, names)
         rows = payload.num_rows
         try:
-            offsets, data = encode_protobuf(compiled.plan, sources, rows, self._head(compiled))
+            offsets, data = encode_protobuf(compiled.plan, sources, rows, head)
         except ValueError as error:
             if len(error.args) != 3:
                 raise Invalid(f"the rows cannot become Protobuf: {error}") from error
@@ -135,21 +140,41 @@ class Protobuf:
             return payload.column(name)
         return pa.nulls(payload.num_rows, field.type)
 
-    def _head(self, compiled: CompiledMessage) -> bytes:
-        if self.registry is None:
-            return b""
+    def columns(self, topic: str) -> Any:
+        """A ``pa.Schema`` of what appends to this topic take; it may ask the registry."""
+        schema = self.bind(topic)._writer()[0].schema
+        return pa.schema([field.with_name(payload_name(field.name)) for field in schema])
+
+    def _writer(self) -> tuple[CompiledMessage, bytes]:
+        """The message to write, and what stands before it."""
         with self._lock:
-            found = self._heads.get(self._topic)
+            found = self._writers.get(self._topic)
         if found is None:
-            descriptor = compiled.descriptor
-            text = self._text or _serialized(descriptor.file)
-            references = [] if self._text else self._references(descriptor.file)
-            name = descriptor.full_name
-            number = self._subjects.identify(self._topic, name, text, references)
-            found = b"\0" + number.to_bytes(4, "big") + write_path(path_of(descriptor))
+            found = self._latest() if self._use_latest else self._given()
             with self._lock:
-                self._heads[self._topic] = found
+                self._writers[self._topic] = found
         return found
+
+    def _latest(self) -> tuple[CompiledMessage, bytes]:
+        schema = self._subjects.latest(self._topic)
+        file = self._file(schema)
+        descriptor = message_at(file, [0]) if self._name is None else called(file, self._name)
+        return compile_message(descriptor), _head(schema.id, descriptor)
+
+    def _given(self) -> tuple[CompiledMessage, bytes]:
+        compiled = self._compiled
+        if compiled is None:
+            raise Invalid(
+                "appending as Protobuf needs message=…: which one shall it write? Or "
+                "use_latest=True, the newest schema of the topic's subject"
+            )
+        if self.registry is None:
+            return compiled, b""
+        descriptor = compiled.descriptor
+        text = self._text or serialized(descriptor.file)
+        references = [] if self._text else self._references(descriptor.file)
+        number = self._subjects.identify(self._topic, descriptor.full_name, text, references)
+        return compiled, _head(number, descriptor)
 
     def _references(self, file: Any) -> list[Reference]:
         """The files it imports, each in a subject of its own name, as Confluent's tools do."""
@@ -159,7 +184,7 @@ class Protobuf:
             if needed.name.startswith(("google/protobuf/", "confluent/")):
                 continue
             below = self._references(needed)
-            text = _serialized(needed)
+            text = serialized(needed)
             if self._register:
                 self.registry.register(needed.name, text, "PROTOBUF", below)
             known = self.registry.find(needed.name, text, "PROTOBUF", below)
@@ -219,24 +244,5 @@ class Protobuf:
         return file_from(schema.text, _FILE, others)
 
 
-def _chosen(message: Any, name: str | None) -> Any:
-    if not isinstance(message, str):
-        if name is not None:
-            raise Invalid("name=… chooses a message of a .proto text: leave it out for a class")
-        return descriptor_of(message)
-    file = file_from(message, _FILE, {})
-    if name is None:
-        return message_at(file, [0])
-    found = {each.full_name: each for each in _all(file.message_types_by_name.values())}
-    for full in (name, f"{file.package}.{name}"):
-        if full in found:
-            return found[full]
-    raise Invalid(f"the .proto text has no message {name!r}: it has {', '.join(sorted(found))}")
-
-
-def _all(messages: Any) -> list[Any]:
-    return [part for each in messages for part in (each, *_all(each.nested_types))]
-
-
-def _serialized(file: Any) -> str:
-    return base64.b64encode(file.serialized_pb).decode()
+def _head(number: int, descriptor: Any) -> bytes:
+    return b"\0" + number.to_bytes(4, "big") + write_path(path_of(descriptor))

@@ -145,3 +145,31 @@ def read_path(head: bytes) -> list[int]:
             numbers.append(value >> 1)
             value = shift = 0
     return numbers[1:] or [0]
+
+
+def chosen(message: Any, name: str | None, file_name: str) -> Any:
+    """The descriptor that ``Protobuf(message=…, name=…)`` means. Raises ``Invalid``."""
+    if not isinstance(message, str):
+        if name is not None:
+            raise Invalid("name=… chooses a message of a .proto text: leave it out for a class")
+        return descriptor_of(message)
+    file = file_from(message, file_name, {})
+    return message_at(file, [0]) if name is None else called(file, name)
+
+
+def called(file: Any, name: str) -> Any:
+    """The message of a file with this name, with or without its package."""
+    found = {each.full_name: each for each in _all(file.message_types_by_name.values())}
+    for full in (name, f"{file.package}.{name}"):
+        if full in found:
+            return found[full]
+    raise Invalid(f"the Protobuf schema has no message {name!r}: it has {', '.join(sorted(found))}")
+
+
+def _all(messages: Any) -> list[Any]:
+    return [part for each in messages for part in (each, *_all(each.nested_types))]
+
+
+def serialized(file: Any) -> str:
+    """A file's compiled form as text, as registries take it."""
+    return base64.b64encode(file.serialized_pb).decode()

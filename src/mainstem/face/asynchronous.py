@@ -392,22 +392,12 @@ class AsyncStem:
         """A member of a group; joins with ``async with`` or the first batch. See ``Stem``'s."""
         pattern = topics if isinstance(topics, re.Pattern) else None
         settings = ConsumerSettings(
-            group,
-            names_of("topics", topics) if pattern is None else (),
-            pattern=pattern,
-            format=Raw() if format is None else format,
-            start=start,
-            isolation=isolation,
-            auto_commit=auto_commit,
-            batch_rows=batch_rows,
-            max_wait=max_wait,
-            protocol=protocol,
-            assignor=assignor,
-            instance_id=instance_id,
-            session_timeout=session_timeout,
-            heartbeat_interval=heartbeat_interval,
-            max_poll_interval=max_poll_interval,
-        )
+            group, names_of("topics", topics) if pattern is None else (), pattern=pattern,
+            format=Raw() if format is None else format, start=start, isolation=isolation,
+            auto_commit=auto_commit, batch_rows=batch_rows, max_wait=max_wait, protocol=protocol,
+            assignor=assignor, instance_id=instance_id, session_timeout=session_timeout,
+            heartbeat_interval=heartbeat_interval, max_poll_interval=max_poll_interval,
+        )  # fmt: skip
         callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         check_callbacks(callbacks)
         consumer = AsyncConsumer(self.cluster, settings, callbacks)

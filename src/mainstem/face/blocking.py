@@ -368,21 +368,12 @@ class Stem:
         """Join a group; iterate over what its partitions hold as ``pyarrow.RecordBatch``.
 
         ``topics`` is a name, several, or a pattern (``re.compile("orders-.*")``) for all that
-        match as a whole, those created later, too: matched by the broker (KIP-848, in RE2's
-        syntax), otherwise here, every ``metadata_max_age``.
+        match as a whole, those created later, too.
 
         A partition goes on where the group committed, without a commit at ``start``
         (``"earliest"``, ``"latest"``, a time; ``None``: raise). ``auto_commit`` is how often, in
         seconds, what was processed is committed; ``None`` leaves it to ``commit``.
-        ``isolation="read_committed"`` leaves out open and aborted transactions. Batches are as
-        in ``Topic.read``.
-
-        ``protocol`` is ``"classic"``, ``"consumer"`` (KIP-848) or what the broker offers;
-        ``assignor`` one or more of ``"range"``, ``"roundrobin"``, ``"sticky"``,
-        ``"cooperative-sticky"``, best first. ``instance_id`` makes a static member: it may
-        restart within ``session_timeout`` without a rebalance. At most ``max_poll_interval``
-        seconds may pass between two batches. Callbacks get (topic, partition) pairs: after
-        partitions come, before they are given up (commit there), or when they are lost.
+        ``Consumer`` says what the others mean; batches are as in ``Topic.read``.
 
         Raises ``Invalid`` for an unknown topic or argument.
         """
@@ -390,21 +381,11 @@ class Stem:
         callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}
         check_callbacks(callbacks)
         found = self._stem.consumer(
-            group,
-            topics,
-            format=format,
-            start=start,
-            isolation=isolation,
-            auto_commit=auto_commit,
-            batch_rows=batch_rows,
-            max_wait=max_wait,
-            protocol=protocol,
-            assignor=assignor,
-            instance_id=instance_id,
-            session_timeout=session_timeout,
-            heartbeat_interval=heartbeat_interval,
-            max_poll_interval=max_poll_interval,
-        )
+            group, topics, format=format, start=start, isolation=isolation,
+            auto_commit=auto_commit, batch_rows=batch_rows, max_wait=max_wait, protocol=protocol,
+            assignor=assignor, instance_id=instance_id, session_timeout=session_timeout,
+            heartbeat_interval=heartbeat_interval, max_poll_interval=max_poll_interval,
+        )  # fmt: skip
         run(found.start())
         return Consumer(self, found, callbacks)
 

@@ -125,7 +125,19 @@ class AsyncConsumer(AsyncIterator[Any]):
 class Consumer(Iterator[Any]):
     """A member of a consumer group, see ``Stem.consumer``: batches without end.
 
-    For one thread at a time; heartbeats go on meanwhile by themselves.
+    For one thread at a time; heartbeats go on meanwhile by themselves. At most
+    ``max_poll_interval`` seconds may pass between two batches.
+
+    A pattern of topics is matched by the broker (KIP-848, in RE2's syntax), otherwise here, every
+    ``metadata_max_age``. ``isolation="read_committed"`` leaves out open and aborted transactions.
+
+    ``protocol`` is ``"classic"``, ``"consumer"`` (KIP-848) or what the broker offers;
+    ``assignor`` one or more of ``"range"``, ``"roundrobin"``, ``"sticky"``,
+    ``"cooperative-sticky"``, best first. ``instance_id`` makes a static member: it may restart
+    within ``session_timeout`` without a rebalance.
+
+    Callbacks get (topic, partition) pairs: ``on_assigned`` after partitions come, ``on_revoked``
+    before they are given up (commit there), ``on_lost`` when they are lost.
     """
 
     def __init__(self, stem: Stem, consumer: AsyncConsumer, callbacks: Callbacks) -> None:
