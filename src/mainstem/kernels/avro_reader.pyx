@@ -11,12 +11,6 @@ from mainstem.kernels.varints cimport read_varint, read_varlong
 cdef enum:
     _MOST_EMPTY_ITEMS = 1 << 20  # items without a byte each: a number is all it takes to ask
 
-cdef extern from *:
-    """
-    typedef __int128 wide_int;
-    """
-    ctypedef long long wide_int
-
 cdef wide_int[39] _POWERS
 
 
@@ -46,32 +40,16 @@ def decode_avro(
     cdef Columns out = Columns(plan.shapes)
     cdef Py_ssize_t row = 0, rows = values.length
     cdef int fault
-    faults = []
     if skip < 0:
         raise ValueError(f"cannot skip {skip} bytes")
     out.begin(rows)
     while row < rows:
         with nogil:
             fault = _decode_rows(plan, values, skip, out, &row)
-        if not fault:
+        if not fault or not out.set_aside(fault, row, stop):
             break
-        if fault == NO_MEMORY:
-            raise MemoryError
-        if fault == TOO_LARGE:
-            raise ValueError("a column passes 2 GiB: read fewer rows at once")
-        if fault == DAMAGED:
-            raise ValueError(f"entry {row} points outside its array's data")
-        faults.append((row, fault, out.fault_at))
-        if stop:
-            break
-        out.fault = 0
-        out.roll_back(row)
-        if not out.add_null_row():
-            raise MemoryError
         row += 1
-    if stop and faults:
-        return [], faults
-    return out.finish(), faults
+    return out.result(stop)
 
 
 cdef int _decode_rows(

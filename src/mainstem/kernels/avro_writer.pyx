@@ -27,7 +27,8 @@ def encode_avro(AvroPlan plan not None, Sources sources not None, Py_ssize_t row
     cdef int64_t head_size = len(prefix)
     if rows < 0 or rows >= INT_MAX - 1:
         raise ValueError(f"{rows} rows cannot be encoded at once")
-    _check_sources(plan, sources, rows)
+    sources.check(plan.shapes, rows)
+    _check_columns(plan)
     out = Output(rows * (16 + head_size))
     offsets = allocate((rows + 1) * 4)
     starts = <int32_t*>offsets.data
@@ -41,30 +42,13 @@ def encode_avro(AvroPlan plan not None, Sources sources not None, Py_ssize_t row
                 break
             row += 1
         starts[row] = <int32_t>out.used
-    if fault == NO_MEMORY:
-        raise MemoryError
-    if fault == TOO_LARGE:
-        raise ValueError("these rows pass 2 GiB as Avro: encode fewer at once")
-    if fault == DAMAGED:
-        raise ValueError(f"row {row} points outside its array's data")
-    if fault:
-        raise ValueError(row, fault, op)
+    out.check(fault, row, op, "Avro")
     out.memory.truncate(out.used)
     return offsets, out.memory
 
 
-cdef int _check_sources(AvroPlan plan, Sources sources, Py_ssize_t rows) except -1:
+cdef int _check_columns(AvroPlan plan) except -1:
     cdef int32_t index
-    inner = {child for shape in plan.shapes for child in shape[2]}
-    if sources.count != len(plan.shapes):
-        raise ValueError(f"{sources.count} columns for a plan of {len(plan.shapes)}")
-    for index, (storage, width, members) in enumerate(plan.shapes):
-        source = sources.sources[index]
-        found = [sources.children[source.first_child + at] for at in range(source.child_count)]
-        if (source.storage, source.width, found) != (storage, width, list(members)):
-            raise ValueError(f"column {index} is not what the plan needs")
-        if index not in inner and source.length < rows:
-            raise ValueError(f"column {index} has {source.length} entries, not {rows}")
     for index in range(plan.count):
         if plan.ops[index].column < 0 and plan.ops[index].kind not in (AVRO_NULL, AVRO_RECORD):
             raise ValueError("a plan that skips columns cannot write")

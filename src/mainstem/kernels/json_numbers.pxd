@@ -3,12 +3,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 from mainstem.kernels.json_scan cimport Cursor
-
-cdef extern from *:
-    """
-    typedef __int128 wide_int;
-    """
-    ctypedef long long wide_int
+from mainstem.kernels.payload_columns cimport wide_int
 
 cdef bint read_floating(
     Cursor* c, const uint8_t* p, const uint8_t* end, bint whole, bint narrow, double* wide,

@@ -11,7 +11,7 @@ from libc.string cimport memset
 
 from mainstem.kernels.base64_text cimport decode_base64
 from mainstem.kernels.columns cimport BinaryColumn, column_entry
-from mainstem.kernels.json_numbers cimport read_decimal, read_digits, read_floating, wide_int
+from mainstem.kernels.json_numbers cimport read_decimal, read_digits, read_floating
 from mainstem.kernels.json_plan cimport *
 from mainstem.kernels.json_scan cimport (
     DEEPEST, Cursor, longest_entry, number_end, read_string, read_word, skip_space, skip_value,
@@ -40,7 +40,6 @@ def decode_json(
     cdef int fault
     cdef Cursor cursor
     cdef int64_t at = 0
-    faults = []
     memset(&cursor, 0, sizeof(Cursor))
     cursor.options = options
     out.begin(rows)
@@ -52,28 +51,13 @@ def decode_json(
         while row < rows:
             with nogil:
                 fault = _decode_rows(plan, values, out, &cursor, &row, &at)
-            if not fault:
+            if not fault or not out.set_aside(fault, row, stop, (at,)):
                 break
-            if fault == NO_MEMORY:
-                raise MemoryError
-            if fault == TOO_LARGE:
-                raise ValueError("a column passes 2 GiB: read fewer rows at once")
-            if fault == DAMAGED:
-                raise ValueError(f"entry {row} points outside its array's data")
-            faults.append((row, fault, out.fault_at, at))
-            if stop:
-                break
-            out.fault = 0
-            out.roll_back(row)
-            if not out.add_null_row():
-                raise MemoryError
             row += 1
     finally:
         free(cursor.scratch)
         free(cursor.seen)
-    if stop and faults:
-        return [], faults
-    return out.finish(), faults
+    return out.result(stop)
 
 
 cdef int _decode_rows(

@@ -4,6 +4,12 @@ from cpython.buffer cimport Py_buffer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+cdef extern from *:  # wide enough for a decimal of 38 digits
+    """
+    typedef __int128 wide_int;
+    """
+    ctypedef long long wide_int
+
 cdef enum:
     # What a column's memory looks like.
     NULLS = 0   # nothing but a length
@@ -57,6 +63,7 @@ cdef class Columns:
     cdef int32_t root_count
     cdef int32_t* roots
     cdef list memories
+    cdef list faults
     cdef int fault
     cdef int32_t fault_at
     cdef int begin(self, Py_ssize_t rows) except -1
@@ -71,6 +78,8 @@ cdef class Columns:
     cdef void roll_back(self, int64_t length) noexcept nogil
     cdef bint add_null_row(self) noexcept nogil
     cdef list finish(self)
+    cdef bint set_aside(self, int fault, Py_ssize_t row, bint stop, tuple where=*) except -1
+    cdef tuple result(self, bint stop)
 
 
 cdef struct Source:
@@ -93,6 +102,7 @@ cdef class Sources:
     cdef Py_buffer* buffers
     cdef int32_t buffer_count
     cdef const uint8_t* _view(self, object buffer, int64_t need) except? NULL
+    cdef int check(self, list shapes, Py_ssize_t rows) except -1
 
 
 cdef class Output:
@@ -105,6 +115,7 @@ cdef class Output:
     cdef int grow(self, int64_t more) noexcept with gil
     cdef int grow_front(self, int64_t more) noexcept with gil
     cdef int _grow(self, int64_t more, bint front) noexcept
+    cdef int check(self, int fault, Py_ssize_t row, int32_t place, str encoding) except -1
 
 
 cdef inline bint room_for_one(Columns self, int32_t index) noexcept nogil:

@@ -53,6 +53,7 @@ cdef class Columns:
         self.columns = <Column*>calloc(self.count + 1, sizeof(Column))
         self.roots = <int32_t*>calloc(self.count + 1, sizeof(int32_t))
         self.memories = [None] * (3 * self.count)
+        self.faults = []
         if self.columns == NULL or self.roots == NULL:
             raise MemoryError
         inner = {child for shape in shapes for child in shape[2]}
@@ -228,6 +229,33 @@ cdef class Columns:
             found.append((column.length, column.nulls, *buffers))
         return found
 
+    cdef bint set_aside(
+        self, int fault, Py_ssize_t row, bint stop, tuple where=()
+    ) except -1:
+        """Take note of a row that cannot be read; False where that is the end.
+
+        Otherwise the row becomes null in every column, and reading goes on behind it. Raises
+        where the fault is not the row's: no memory, more than 2 GiB, a damaged array.
+        """
+        if fault == NO_MEMORY:
+            raise MemoryError
+        if fault == TOO_LARGE:
+            raise ValueError("a column passes 2 GiB: read fewer rows at once")
+        if fault == DAMAGED:
+            raise ValueError(f"entry {row} points outside its array's data")
+        self.faults.append((row, fault, self.fault_at, *where))
+        if stop:
+            return False
+        self.fault = 0
+        self.roll_back(row)
+        if not self.add_null_row():
+            raise MemoryError
+        return True
+
+    cdef tuple result(self, bint stop):
+        """The columns and the faults; with ``stop`` no columns where there is a fault."""
+        return [] if stop and self.faults else self.finish(), self.faults
+
 
 cdef class Sources:
     """Arrow arrays for reading: (storage, width, children, first, length, validity, values,
@@ -277,6 +305,22 @@ cdef class Sources:
                 if need < source.length:
                     raise ValueError(f"a member has {need} entries, its struct {source.length}")
 
+    cdef int check(self, list shapes, Py_ssize_t rows) except -1:
+        """Raises ``ValueError`` unless these are columns of ``shapes``, ``rows`` at the top."""
+        cdef Source* source
+        cdef int32_t index, at
+        inner = {child for shape in shapes for child in shape[2]}
+        if self.count != len(shapes):
+            raise ValueError(f"{self.count} columns for a plan of {len(shapes)}")
+        for index, (storage, width, members) in enumerate(shapes):
+            source = &self.sources[index]
+            found = [self.children[source.first_child + at] for at in range(source.child_count)]
+            if (source.storage, source.width, found) != (storage, width, list(members)):
+                raise ValueError(f"column {index} is not what the plan needs")
+            if index not in inner and source.length < rows:
+                raise ValueError(f"column {index} has {source.length} entries, not {rows}")
+        return 0
+
     cdef const uint8_t* _view(self, buffer, int64_t need) except? NULL:
         cdef Py_buffer* view = &self.buffers[self.buffer_count]
         if buffer is None:
@@ -325,4 +369,16 @@ cdef class Output:
         else:
             memcpy(larger.data, self.data, self.used)
         self.memory, self.data, self.room = larger, larger.data, room
+        return 0
+
+    cdef int check(self, int fault, Py_ssize_t row, int32_t place, str encoding) except -1:
+        """Raises for the fault that a row could not be written for; 0 is none."""
+        if fault == NO_MEMORY:
+            raise MemoryError
+        if fault == TOO_LARGE:
+            raise ValueError(f"these rows pass 2 GiB as {encoding}: encode fewer at once")
+        if fault == DAMAGED:
+            raise ValueError(f"row {row} points outside its array's data")
+        if fault:
+            raise ValueError(row, fault, place)
         return 0

@@ -41,7 +41,6 @@ def decode_protobuf(
     cdef int fault
     cdef _State state
     cdef Py_ssize_t entries = plan.field_count + 1
-    faults = []
     if skip < 0:
         raise ValueError(f"cannot skip {skip} bytes")
     out.begin(rows)
@@ -54,29 +53,14 @@ def decode_protobuf(
         while row < rows:
             with nogil:
                 fault = _decode_rows(plan, values, skip, out, &state, &row)
-            if not fault:
+            if not fault or not out.set_aside(fault, row, stop):
                 break
-            if fault == NO_MEMORY:
-                raise MemoryError
-            if fault == TOO_LARGE:
-                raise ValueError("a column passes 2 GiB: read fewer rows at once")
-            if fault == DAMAGED:
-                raise ValueError(f"entry {row} points outside its array's data")
-            faults.append((row, fault, out.fault_at))
-            if stop:
-                break
-            out.fault = 0
-            out.roll_back(row)
-            if not out.add_null_row():
-                raise MemoryError
             row += 1
     finally:
         free(state.seen)
         free(state.first)
         free(state.chosen)
-    if stop and faults:
-        return [], faults
-    return out.finish(), faults
+    return out.result(stop)
 
 
 cdef int _decode_rows(

@@ -30,7 +30,7 @@ def encode_protobuf(
     cdef int64_t head_size = len(prefix)
     if rows < 0 or rows >= INT_MAX - 1:
         raise ValueError(f"{rows} rows cannot be encoded at once")
-    _check_sources(plan, sources, rows)
+    sources.check(plan.shapes, rows)
     out = Output(rows * (16 + head_size))
     offsets = allocate((rows + 1) * 4)
     ends = <int32_t*>offsets.data
@@ -49,31 +49,9 @@ def encode_protobuf(
             for row in range(rows + 1):
                 ends[row] = <int32_t>out.used - ends[row]
             memmove(out.data, out.data + out.room - out.used, out.used)
-    if fault == NO_MEMORY:
-        raise MemoryError
-    if fault == TOO_LARGE:
-        raise ValueError("these rows pass 2 GiB as Protobuf: encode fewer at once")
-    if fault == DAMAGED:
-        raise ValueError(f"row {row} points outside its array's data")
-    if fault:
-        raise ValueError(row, fault, place)
+    out.check(fault, row, place, "Protobuf")
     out.memory.truncate(out.used)
     return offsets, out.memory
-
-
-cdef int _check_sources(ProtobufPlan plan, Sources sources, Py_ssize_t rows) except -1:
-    cdef int32_t index
-    inner = {child for shape in plan.shapes for child in shape[2]}
-    if sources.count != len(plan.shapes):
-        raise ValueError(f"{sources.count} columns for a plan of {len(plan.shapes)}")
-    for index, (storage, width, members) in enumerate(plan.shapes):
-        source = sources.sources[index]
-        found = [sources.children[source.first_child + at] for at in range(source.child_count)]
-        if (source.storage, source.width, found) != (storage, width, list(members)):
-            raise ValueError(f"column {index} is not what the plan needs")
-        if index not in inner and source.length < rows:
-            raise ValueError(f"column {index} has {source.length} entries, not {rows}")
-    return 0
 
 
 cdef inline int _front(Output out, const uint8_t* start, int64_t size) noexcept nogil:
