@@ -10,7 +10,6 @@ from interop.kafka_cluster import KafkaCluster
 
 import mainstem as ms
 from mainstem.client import PartitionDescription, Reassignment
-from mainstem.face.loop import run
 
 pytest.register_assert_rewrite("client.test_placement")
 from client.test_placement import *  # noqa: E402,F403 - the tests are the same
@@ -21,16 +20,6 @@ MakeTopic = Callable[..., ms.Topic]
 def only(topic: ms.Topic) -> PartitionDescription:
     (part,) = topic.describe().partitions
     return part
-
-
-def leader(stem: ms.Stem, topic: str) -> int:
-    """As the cluster says it; ``describe`` also asks the leader for offsets, and waits for one."""
-    cluster = stem._stem.cluster
-
-    async def ask() -> int:
-        return (await cluster.topic(topic, cluster.deadline(), fresh=True)).partitions[0].leader
-
-    return run(ask())
 
 
 def test_a_partition_moves_and_its_records_with_it(stem: ms.Stem, unique: str) -> None:
@@ -54,7 +43,7 @@ def test_the_number_of_replicas_can_change(stem: ms.Stem, unique: str) -> None:
     topic = stem.create_topic(unique, 1, replication=1)
     stem.placement.reassign(unique, {0: [1, 2, 3]})
     until(lambda: set(only(topic).in_sync) == {1, 2, 3}, "three replicas in sync")
-    assert only(topic).replicas == (1, 2, 3)
+    until(lambda: only(topic).replicas == (1, 2, 3), "the metadata to say so")
 
 
 def test_the_preferred_replica_is_elected_once(stem: ms.Stem, unique: str) -> None:
@@ -87,7 +76,7 @@ def test_a_move_under_way_is_told_and_can_be_taken_back(
         assert stem.placement.reassignments(unique) == moving
         stem.placement.reassign(unique, {0: None})
         until(lambda: not stem.placement.reassignments(), "the move to be taken back")
-        assert only(topic).replicas == (1,)
+        until(lambda: only(topic).replicas == (1,), "the metadata to say so")
     finally:
         three.start(3)
         three.wait(3)
@@ -115,7 +104,7 @@ def test_where_no_replica_in_sync_lives_only_an_unclean_election_gives_a_leader(
         three.start(2)
         three.wait(2)
         killed.remove(2)
-        until(lambda: leader(stem, unique) == -1, "the partition to have no leader")
+        until(lambda: only(topic).leader == -1, "the partition to have no leader")
         with pytest.raises(
             ms.Unavailable, match=f"elect a leader of '{unique}' partition 0"
         ) as told:

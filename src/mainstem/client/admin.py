@@ -38,7 +38,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class PartitionDescription:
-    """A partition and its range of offsets; ``end`` is the one after the last record."""
+    """A partition and its range of offsets; ``end`` is the one after the last record.
+
+    Without a leader at the moment ``leader``, ``start`` and ``end`` are -1.
+    """
 
     index: int
     leader: int
@@ -169,18 +172,23 @@ class Admin:
         return await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
 
     async def describe(self, name: str) -> TopicDescription:
-        """Partitions, leaders, offsets and settings of a topic."""
+        """Partitions, leaders, offsets and settings of a topic.
+
+        Offsets are -1 where a partition has no leader at the moment.
+        """
         topic = await self._known(name)
-        led = [part.index for part in topic.partitions if part.leader >= 0]
-        first, last = await bounds(self._cluster, name, led)
+        indexes = [part.index for part in topic.partitions]
+        first, last = await bounds(self._cluster, name, indexes, only_led=True)
+        topic = self._cluster.metadata.topics.get(name, topic)  # it may have been asked again
+        led = first.keys() & last.keys()
         partitions = tuple(
             PartitionDescription(
                 part.index,
                 part.leader,
                 part.replicas,
                 part.in_sync,
-                first.get(part.index, -1),
-                last.get(part.index, -1),
+                first[part.index] if part.index in led else -1,
+                last[part.index] if part.index in led else -1,
             )
             for part in topic.partitions
         )

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.kafka_errors import STALE_METADATA
 from mainstem.client.retry import Deadline
-from mainstem.errors import Invalid
+from mainstem.errors import Invalid, Unavailable
 from mainstem.wire import Message
 
 LIST_OFFSETS = 2
 EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
-_OUT_OF_RANGE = 1
+_OUT_OF_RANGE, _LEADER_NOT_AVAILABLE = 1, 5
 _NAMES = {"earliest": EARLIEST, "latest": LATEST}
 
 #: ``"earliest"``, ``"latest"``, an offset, or a time with its zone.
@@ -32,18 +32,29 @@ class Found(NamedTuple):
 
 
 async def list_offsets(
-    cluster: Cluster, topic: str, wanted: Mapping[int, int], *, committed: bool = False
+    cluster: Cluster,
+    topic: str,
+    wanted: Mapping[int, int],
+    *,
+    committed: bool = False,
+    only_led: bool = False,
 ) -> dict[int, Found]:
     """For each partition the offset asked for by timestamp (ms), or one of the constants here.
 
     With ``committed`` the latest is where the first open transaction begins. The offset is -1
-    where no record is that late. Raises ``Invalid`` for an unknown partition.
+    where no record is that late. ``only_led`` leaves out partitions that nobody leads, instead
+    of waiting for them. Raises ``Invalid`` for an unknown partition.
     """
 
     async def attempt(deadline: Deadline) -> dict[int, Found]:
         by_node: dict[int, list[int]] = {}
         for partition in wanted:
-            leader = (await cluster.leader(topic, partition, deadline)).leader
+            try:
+                leader = (await cluster.leader(topic, partition, deadline)).leader
+            except Unavailable as error:
+                if only_led and error.code == _LEADER_NOT_AVAILABLE:
+                    continue
+                raise
             by_node.setdefault(leader, []).append(partition)
         parts = await asyncio.gather(
             *(
@@ -87,16 +98,27 @@ async def _ask(
 
 
 async def bounds(
-    cluster: Cluster, topic: str, partitions: list[int], *, committed: bool = False
+    cluster: Cluster,
+    topic: str,
+    partitions: list[int],
+    *,
+    committed: bool = False,
+    only_led: bool = False,
 ) -> tuple[dict[int, int], dict[int, int]]:
     """The first offset of each partition, and the one after its last; see ``list_offsets``."""
     first, last = await asyncio.gather(
-        list_offsets(cluster, topic, dict.fromkeys(partitions, EARLIEST)),
-        list_offsets(cluster, topic, dict.fromkeys(partitions, LATEST), committed=committed),
+        list_offsets(cluster, topic, dict.fromkeys(partitions, EARLIEST), only_led=only_led),
+        list_offsets(
+            cluster,
+            topic,
+            dict.fromkeys(partitions, LATEST),
+            committed=committed,
+            only_led=only_led,
+        ),
     )
     return (
-        {index: first[index].offset for index in partitions},
-        {index: last[index].offset for index in partitions},
+        {index: found.offset for index, found in first.items()},
+        {index: found.offset for index, found in last.items()},
     )
 
 
