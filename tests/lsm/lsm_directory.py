@@ -31,9 +31,9 @@ def fill(path: Path | str, *, tail: bool = True) -> Store:
     for codec in ("lz4", "zstd"):
         family = store.family(codec, codec=codec, upper_codec=codec, block_bytes=512)
         family.put_batch([b"%04d" % n for n in range(200)], [b"same" * 5] * 200)
-    sums = store.family("sums")
+    sums = store.family("sums", block_bytes=16 << 10)
     sums.merge_batch([b"a", b"b", b"a"], {"n": None, "t": [1.5, 2.0, 3.5]}, ["count", "sum"])
-    stamped = store.family("stamped", ttl_ms=10**15)
+    stamped = store.family("stamped", ttl_ms=10**15, block_bytes=16 << 10)
     stamped.put_batch([b"x", b"yy"], [b"1", b"22"])
     store.flush()
     sums.merge_batch([b"a"], {"n": None, "t": [10.0]}, ["count", "sum"])

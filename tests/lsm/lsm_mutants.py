@@ -28,6 +28,7 @@ SPACE: Final = "tests/lsm/test_lsm_space.py"
 CHECKSUM: Final = "tests/kernels/test_kernel_checksum.py"
 META: Final = "tests/lsm/test_lsm_metamorphic.py"
 HOSTILE: Final = "tests/lsm/test_lsm_hostile.py"
+DIRECT: Final = "tests/lsm/test_lsm_direct.py"
 MACHINE: Final = "tests/lsm/test_lsm_machine.py"
 FUZZ: Final = "tests/kernels/test_kernel_lsm_fuzz.py"
 GUARD: Final = "tests/kernels/test_kernel_lsm_guard_page.py"
@@ -220,9 +221,9 @@ MUTANTS: Final = (
     Mutant("block: columns inside it", "kernels/lsm_blocks.pyx",
            "if at[0] > end or size > end - at[0]:", "if at[0] > end + 4096:", f"{GUARD} {FUZZ}"),
     Mutant("block: the table names rows that are there", "kernels/lsm_blocks.pyx",
-           "if view.table[i] > view.rows:", "if view.table[i] > 65535:", f"{GUARD} {FUZZ}"),
+           "if greatest > view.rows:", "if False:", f"{GUARD} {FUZZ}"),
     Mutant("block: a search ends", "kernels/lsm_blocks.pyx",
-           "if not free_slot:", "if free_slot and not free_slot:",
+           "if taken == slots:", "if False:",
            f"{HOSTILE} {GUARD}"),
     Mutant("block: offsets ascend", "kernels/lsm_blocks.pyx",
            "bad |= offsets[row + 1] < offsets[row]", "bad |= 0", f"{GUARD} {FUZZ}"),
@@ -272,6 +273,16 @@ MUTANTS: Final = (
            "if self._index_to(<uint64_t>self.rows) < 0:", "if False:", MEMTABLE),
     Mutant("lookup: values of blocks that go are not copied", "kernels/lsm_lookup.pyx",
            "if own and row.kind", "if False and row.kind", f"{MACHINE} {META} {STORE}"),
+    Mutant("direct: block checksum", "kernels/lsm_disk.pyx",
+           "crc_without_gil(data, size, 0) == entry[5]", "True", DIRECT),
+    Mutant("direct: rows of a block", "kernels/lsm_disk.pyx",
+           "and view.rows == entry[4])", ")", HOSTILE),
+    Mutant("direct: blocks inside the file", "kernels/lsm_disk.pyx",
+           "or offset > run.data_end or entry[2] > run.data_end - offset", "", DIRECT),
+    Mutant("direct: cut short", "kernels/lsm_disk.pyx",
+           "return found if got == need else 0", "return found", DIRECT),
+    Mutant("direct: the room that there is", "kernels/lsm_disk.pyx",
+           "or entry[2] > <uint64_t>(size - need)", "", DIRECT),
     Mutant("evicted blocks go while they are read", "kernels/lsm_run.pyx",
            "if _readers[0] or _readers[1]:", "if False:", ROWS),
     Mutant("arena: a slab goes before its pieces", "kernels/lsm_arena.pyx",

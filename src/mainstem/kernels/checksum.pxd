@@ -3,3 +3,4 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 cdef uint32_t crc_of(const uint8_t* data, Py_ssize_t size, uint32_t value) except? 1
+cdef uint32_t crc_without_gil(const uint8_t* data, Py_ssize_t size, uint32_t value) noexcept nogil

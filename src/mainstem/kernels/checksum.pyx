@@ -96,6 +96,14 @@ cdef uint32_t crc_of(const uint8_t* data, Py_ssize_t size, uint32_t value) excep
     return value
 
 
+cdef uint32_t crc_without_gil(const uint8_t* data, Py_ssize_t size, uint32_t value) noexcept nogil:
+    """The same for who has let the GIL go; the package, where it has to do it, takes it back."""
+    if size and _folds:
+        return mainstem_crc(data, size, value)
+    with gil:
+        return crc_of(data, size, value)
+
+
 def crc32c(const uint8_t[::1] data not None, uint32_t value=0):
     """CRC-32C of ``data`` that follows what has the CRC ``value``."""
     return crc_of(&data[0], data.shape[0], value) if data.shape[0] else value

@@ -19,6 +19,8 @@ try:
     )
     from mainstem.kernels.lsm_block_writer import encode_blocks, measure
     from mainstem.kernels.lsm_blocks import Block
+    from mainstem.kernels.lsm_cache import Clock
+    from mainstem.kernels.lsm_disk import blocks_of
     from mainstem.kernels.lsm_fields import (
         all_of_size,
         decode_key,
@@ -54,6 +56,7 @@ __all__ = [
     "Arena",
     "ArrowBuffers",
     "Block",
+    "Clock",
     "Column",
     "Lookup",
     "Memtable",
@@ -65,6 +68,7 @@ __all__ = [
     "Run",
     "all_of_size",
     "arrow_buffers",
+    "blocks_of",
     "build_filter",
     "crc32c",
     "decode_key",

@@ -27,6 +27,7 @@ cdef struct BlockView:
 cdef class Block:
     cdef BlockView view
     cdef Py_buffer buffer
+    cdef uint8_t* owned  # what it was given for good, or NULL: then it keeps ``buffer``
     cdef readonly Py_ssize_t size
 
 
@@ -53,6 +54,9 @@ cdef inline void block_row(const BlockView* view, Py_ssize_t i, Row* row) noexce
     row.previous = 0
 
 
+cdef const char* parse_block(const uint8_t* data, uint64_t size, BlockView* view) noexcept nogil
+cdef Block adopt(uint8_t* data, Py_ssize_t size)
+cdef Block share(object data, const BlockView* view, Py_ssize_t size)
 cdef Py_ssize_t block_bound(
     const BlockView* view, const uint8_t* key, uint32_t size
 ) noexcept nogil

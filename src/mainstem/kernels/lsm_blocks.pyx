@@ -14,6 +14,7 @@ A slot holds 1 + a row; the row of key ``k`` is found from slot ``(hash(k) >> 20
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 
 from mainstem.kernels.lsm_core cimport MERGE, VARIABLE, align, compare, hash_key
 from mainstem.kernels.lsm_rows cimport RowList
@@ -22,6 +23,8 @@ cdef enum:
     _MAGIC = 0x314B424D
     _KINDS = 1
     _STAMPS = 2
+
+cdef object _LATER = object()  # for a block whose bytes are set by who makes it
 
 
 cdef const uint8_t* _take(const uint8_t* data, uint64_t* at, uint64_t size, uint64_t end) noexcept nogil:
@@ -45,18 +48,18 @@ cdef const char* _parse_table(
     const uint8_t* data, uint64_t size, uint64_t* at, uint32_t slots, BlockView* view
 ) noexcept nogil:
     """The hash table: every slot names a row, and a search that fails meets a free one."""
-    cdef bint free_slot = False
-    cdef uint32_t i
+    cdef uint32_t greatest = 0, taken = 0, slot, i
     view.mask = slots - 1
     view.table = <const uint16_t*>_take(data, at, 2 * slots, size)
     if view.table == NULL:
         return b"its hash table is cut short"
-    for i in range(slots):
-        if view.table[i] > view.rows:
-            return b"its hash table points outside"
-        if view.table[i] == 0:
-            free_slot = True
-    if not free_slot:
+    for i in range(slots):  # no branches: the compiler takes many slots at once
+        slot = view.table[i]
+        greatest = slot if slot > greatest else greatest
+        taken += slot != 0
+    if greatest > view.rows:
+        return b"its hash table points outside"
+    if taken == slots:
         return b"its hash table is full"
     return NULL
 
@@ -105,7 +108,7 @@ cdef const char* _parse_entries(
     return NULL
 
 
-cdef const char* _parse(const uint8_t* data, uint64_t size, BlockView* view) noexcept nogil:
+cdef const char* parse_block(const uint8_t* data, uint64_t size, BlockView* view) noexcept nogil:
     """Fill ``view``; returns what is wrong, or NULL."""
     cdef const uint32_t* head = <const uint32_t*>data
     cdef uint64_t at = BLOCK_HEADER
@@ -140,15 +143,20 @@ cdef class Block:
 
     def __cinit__(self, data not None):
         cdef const char* problem
+        if data is _LATER:
+            return
         PyObject_GetBuffer(data, &self.buffer, PyBUF_SIMPLE)
         self.size = self.buffer.len
         with nogil:
-            problem = _parse(<const uint8_t*>self.buffer.buf, self.buffer.len, &self.view)
+            problem = parse_block(<const uint8_t*>self.buffer.buf, self.buffer.len, &self.view)
         if problem != NULL:
             raise ValueError(f"the block is damaged: {problem.decode()}")
 
     def __dealloc__(self):
-        PyBuffer_Release(&self.buffer)
+        if self.owned != NULL:
+            free(self.owned)
+        else:
+            PyBuffer_Release(&self.buffer)
 
     def __len__(self):
         return self.view.rows
@@ -184,6 +192,32 @@ cdef class Block:
             if not self.view.table[slot]:
                 raise ValueError(f"the block is damaged: its hash table lacks key {i}")
             before, before_size = key, size
+
+
+cdef Block adopt(uint8_t* data, Py_ssize_t size):
+    """A block of ``data`` from malloc, which is the block's from now on, even if this raises."""
+    cdef Block block
+    cdef const char* problem
+    try:
+        block = Block.__new__(Block, _LATER)
+    except BaseException:
+        free(data)
+        raise
+    block.owned = data
+    block.size = size
+    problem = parse_block(data, size, &block.view)
+    if problem != NULL:
+        raise ValueError(f"the block is damaged: {problem.decode()}")
+    return block
+
+
+cdef Block share(object data, const BlockView* view, Py_ssize_t size):
+    """A block of ``size`` bytes that were parsed into ``view`` somewhere in ``data``."""
+    cdef Block block = Block.__new__(Block, _LATER)
+    PyObject_GetBuffer(data, &block.buffer, PyBUF_SIMPLE)
+    block.view = view[0]
+    block.size = size
+    return block
 
 
 cdef Py_ssize_t block_bound(

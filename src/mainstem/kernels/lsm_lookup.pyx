@@ -12,6 +12,9 @@ from mainstem.kernels.lsm_blocks cimport HASH_SHIFT, Block, BlockView, block_key
 from mainstem.kernels.lsm_core cimport (
     ABSENT, DELETE, MERGE, PUT, Row, compare, copy, equal, expired, fold, hash_key, prefetch,
 )
+from mainstem.kernels.lsm_disk cimport (
+    ROOM, Keeper, leave_room, read_stretch, sound, stored_size, take_room,
+)
 from mainstem.kernels.lsm_memtable cimport Memtable, find
 from mainstem.kernels.lsm_ranges cimport Ranges, covers
 from mainstem.kernels.lsm_rows cimport Column, RowList, entry_of, gather
@@ -24,6 +27,8 @@ cdef enum:
     _GROUP = 32
     _LOADS = 256  # blocks held at once that are not in the cache
     _INDEX_ROWS = 1024  # of a memtable in order, at least so many are indexed by a lookup
+
+cdef uint64_t _chance = 1  # what decides which blocks a full cache takes; under the GIL
 
 
 # The filter and the greatest key of one file of a run.
@@ -305,40 +310,132 @@ cdef class Lookup:
     cdef int _probe(self, Run run, Py_ssize_t start, Py_ssize_t end, load) except -1:
         """Look for chosen keys ``start`` to ``end``, in order, which are this file's."""
         cdef Py_ssize_t first, i
-        cdef list missing, loaded
-        cdef uint32_t newest, block = 0
+        cdef uint32_t block = 0
         cdef Row* row
-        cdef bint own
         with nogil:
             for i in range(start, end):
                 row = &self.wanted.rows[self.chosen[i]]
                 block = block_for(run, row.key, row.key_size, block)
                 self.blocks[i] = block  # not behind the last: no key is above the last one's
         self.found.keep.append(run)
-        first = start
+        first = end - self._part(run, start, end)
+        with nogil:
+            self._search(run, start, first, False)
+        if first < end and run.descriptor >= 0:
+            first = self._read(run, first, end, load)
         while first < end:
-            missing = []
-            newest = 0
-            i = first
-            while i < end:
-                # Views may have changed since: look again, now that nobody else can write.
-                self.views[i] = run.views[self.blocks[i]]
-                if self.views[i] == NULL and (not missing or newest != self.blocks[i]):
-                    if len(missing) == _LOADS:
-                        break
-                    newest = self.blocks[i]
-                    missing.append(newest)
-                i += 1
-            loaded = []
-            if missing:
-                loaded = load(run, missing)
-                self.blocks_read += len(missing)
-                self._use(missing, loaded, first, i)
-            own = len(missing) != 0
-            with nogil:
-                self._search(run, first, i, own)
-            first = i
+            first = self._load(run, first, end, load, _LOADS)
         return 0
+
+    cdef Py_ssize_t _part(self, Run run, Py_ssize_t start, Py_ssize_t end) noexcept:
+        """Put keys whose blocks are not cached behind the others; returns how many they are."""
+        cdef Py_ssize_t i, hits = start, lost = 0
+        cdef uint64_t* pairs = <uint64_t*>self.views  # free where no view was put yet
+        for i in range(start, end):
+            # Here and not before: only now nobody else can change the run's views.
+            if run.views[self.blocks[i]] != NULL:
+                self.views[hits] = run.views[self.blocks[i]]
+                self.chosen[hits] = self.chosen[i]
+                self.blocks[hits] = self.blocks[i]
+                hits += 1
+            else:
+                lost += 1
+                pairs[end - lost] = <uint64_t>self.blocks[i] << 32 | self.chosen[i]
+        for i in range(lost):
+            self.blocks[hits + i] = <uint32_t>(pairs[end - 1 - i] >> 32)
+            self.chosen[hits + i] = <uint32_t>pairs[end - 1 - i]
+        return lost
+
+    cdef Py_ssize_t _read(self, Run run, Py_ssize_t first, Py_ssize_t end, load) except -1:
+        """Look for keys in blocks read from the file here; returns where it ends."""
+        global _chance
+        cdef Py_ssize_t free_bytes, most, read
+        cdef Keeper keeper
+        cdef bint stuck
+        cdef uint8_t* room
+        free_bytes, most = run.room()
+        _chance = _chance * 6364136223846793005U + 1442695040888963407U
+        keeper = Keeper(free_bytes, most, _chance)
+        room = take_room()
+        try:
+            while first < end:
+                read = 0
+                with nogil:
+                    first = self._search_file(run, first, end, room, keeper, &read)
+                stuck = first < end and not keeper.full()
+                self.blocks_read += read
+                keeper.hand_over(run, read)
+                if stuck:  # it is for Python to find out why, and to say so
+                    first = self._load(run, first, end, load, 1)
+        finally:
+            leave_room(room)
+        return first
+
+    cdef Py_ssize_t _search_file(
+        self, Run run, Py_ssize_t first, Py_ssize_t end, uint8_t* room, Keeper keeper,
+        Py_ssize_t* read,
+    ) noexcept nogil:
+        """Read blocks and look for their keys until the keeper is full or one cannot be had."""
+        cdef Py_ssize_t i, at, count
+        cdef uint32_t block, size, index
+        cdef BlockView view
+        cdef Row* wanted
+        cdef bint same = run.seed == self.seed
+        while first < end and not keeper.full():
+            count = read_stretch(run, self.blocks + first, end - first, room, ROOM)
+            if count == 0:
+                break
+            at = 0
+            for i in range(count):
+                block = self.blocks[first]
+                size = stored_size(run, block)
+                if not sound(run, block, room + at, size, &view):
+                    return first
+                read[0] += 1
+                keeper.offer(block, room + at, size)
+                while first < end and self.blocks[first] == block:
+                    index = self.chosen[first]
+                    wanted = &self.wanted.rows[index]
+                    self._find(&view, index, self.hashes[index] if same else hash_key(
+                        wanted.key, wanted.key_size, run.seed))
+                    first += 1
+                at += size
+        return first
+
+    cdef void _find(self, const BlockView* view, uint32_t index, uint64_t hashed) noexcept nogil:
+        """Look for a key in a block that goes soon."""
+        cdef const Row* wanted = &self.wanted.rows[index]
+        cdef uint32_t size, slot = (hashed >> HASH_SHIFT) & view.mask
+        cdef uint32_t row = view.table[slot]
+        cdef const uint8_t* key
+        cdef Row held
+        while row:
+            key = block_key(view, row - 1, &size)
+            if equal(key, size, wanted.key, wanted.key_size):
+                block_row(view, row - 1, &held)
+                self._take(index, &held, True)
+                return
+            slot = (slot + 1) & view.mask
+            row = view.table[slot]
+
+    cdef Py_ssize_t _load(
+        self, Run run, Py_ssize_t first, Py_ssize_t end, load, Py_ssize_t most
+    ) except -1:
+        """Look for keys in up to ``most`` blocks that ``load`` gives; returns where it ends."""
+        cdef Py_ssize_t i = first
+        cdef list missing = [], loaded
+        while i < end:
+            if i == first or self.blocks[i] != self.blocks[i - 1]:
+                if len(missing) == most:
+                    break
+                missing.append(self.blocks[i])
+            i += 1
+        loaded = load(run, missing)
+        self.blocks_read += len(missing)
+        self._use(missing, loaded, first, i)
+        with nogil:
+            self._search(run, first, i, True)
+        return i
 
     cdef int _use(self, list missing, list loaded, Py_ssize_t first, Py_ssize_t end) except -1:
         """Point at the blocks that were loaded for this stretch."""
@@ -347,11 +444,10 @@ cdef class Lookup:
         if len(loaded) != len(missing):
             raise ValueError("the loader returned another number of blocks than it was asked for")
         for i in range(first, end):
-            if self.views[i] == NULL:
-                while <uint32_t>missing[at] != self.blocks[i]:
-                    at += 1
-                block = loaded[at]
-                self.views[i] = &block.view
+            while <uint32_t>missing[at] != self.blocks[i]:
+                at += 1
+            block = loaded[at]
+            self.views[i] = &block.view
         return 0
 
     cdef void _search(self, Run run, Py_ssize_t first, Py_ssize_t end, bint own) noexcept nogil:

@@ -243,18 +243,22 @@ cdef class Merger:
         return 0 if gone else self._emit(&row, out)
 
     cdef int _run(
-        self, RowList out, Py_ssize_t max_rows, Py_ssize_t max_bytes, bint masks
+        self, RowList out, Py_ssize_t max_rows, Py_ssize_t max_bytes, bint masks,
+        Py_ssize_t* taken,
     ) noexcept nogil:
-        """Merge until ``out`` is full (1), a cursor needs a piece (0) or all is done (2)."""
+        """Merge until ``out`` is full (1), a cursor needs a piece (0) or all is done (2).
+
+        ``taken`` counts the bytes of ``out``, from piece to piece.
+        """
         cdef uint64_t second
-        cdef Py_ssize_t taken = 0, more
+        cdef Py_ssize_t more
         cdef int best, i
         cdef Cursor* cursor
         while True:
             for i in range(self.count):
                 if self.cursors[i].state == _NEEDS:
                     return 0
-            if out.count >= max_rows or taken >= max_bytes:
+            if out.count >= max_rows or taken[0] >= max_bytes:
                 return 1
             best = self._least(&second)
             if best < 0:
@@ -264,11 +268,11 @@ cdef class Merger:
                 more = self._group(best, masks, out)
                 if more < 0:
                     return -1
-                taken += more + 32
+                taken[0] += more + 32
                 continue
             while cursor.state == _READY and cursor.prefix < second and (
-                    out.count < max_rows and taken < max_bytes):
-                taken += cursor.head.key_size + self._emit(&cursor.head, out)
+                    out.count < max_rows and taken[0] < max_bytes):
+                taken[0] += cursor.head.key_size + self._emit(&cursor.head, out)
                 self._step(cursor)
 
     def next_rows(self, Py_ssize_t max_rows, Py_ssize_t max_bytes):
@@ -278,6 +282,7 @@ cdef class Merger:
         """
         cdef RowList out = RowList()
         cdef int i, outcome
+        cdef Py_ssize_t taken = 0
         cdef bint masks = False
         out.reserve(max_rows)
         for i in range(self.count):
@@ -289,12 +294,13 @@ cdef class Merger:
                 if self.cursors[i].state == _NEEDS:
                     self._fetch(i, out)
             with nogil:
-                outcome = self._run(out, max_rows, max_bytes, masks)
+                outcome = self._run(out, max_rows, max_bytes, masks, &taken)
             if outcome < 0:
                 raise MemoryError("no memory to combine merge operands")
             if outcome == 1 and out.count == 0:
                 # Everything so far was deleted: go on, without keeping what it pointed into.
                 out.keep = [piece for piece in self.held if piece is not None]
+                taken = 0
                 continue
             if outcome > 0:
                 return out

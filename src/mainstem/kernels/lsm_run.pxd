@@ -22,7 +22,14 @@ cdef class Run:
     cdef uint8_t* touched
     cdef list blocks
     cdef object __weakref__
+    cdef int descriptor            # of the file, for kernels that read it themselves; -1: none
+    cdef uint64_t data_end         # where blocks end in it
     cdef void _prepare(self)
+
+
+cdef inline const uint32_t* block_entry(Run run, uint32_t block) noexcept nogil:
+    """(offset u64, stored bytes, raw bytes, rows, crc32c) of a block that there is."""
+    return <const uint32_t*>(run.entries + <uint64_t>block * 24)
 
 
 cdef inline const uint8_t* filter_line(
@@ -53,5 +60,7 @@ cdef inline const uint8_t* last_key(Run run, uint32_t block, uint32_t* size) noe
     return run.keys + run.key_offsets[block + 1]
 
 
+cdef int install_block(Run run, uint32_t block, Block content) except -1
+cdef int evict_block(Run run, uint32_t block) except -1
 cdef int pin() noexcept
 cdef void unpin(int phase) noexcept

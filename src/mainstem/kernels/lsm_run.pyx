@@ -75,6 +75,7 @@ cdef class Run:
         self.line_count = len(bits) >> 6
         self.probes = probes
         self.seed = seed
+        self.descriptor = -1
         self.block_count = (<const uint32_t*>data)[0]
         key_bytes = (<const uint32_t*>data)[1]
         need = 8 + <uint64_t>self.block_count * (_ENTRY + 4) + 8 + key_bytes
@@ -137,7 +138,7 @@ cdef class Run:
         cdef const uint32_t* p
         if block >= self.block_count:
             raise IndexError(f"block {block} of {self.block_count}")
-        p = <const uint32_t*>(self.entries + <uint64_t>block * _ENTRY)
+        p = block_entry(self, block)
         return <uint64_t>p[0] | <uint64_t>p[1] << 32, p[2], p[3], p[4], p[5]
 
     def block_at(self, const uint8_t[::1] key not None):
@@ -151,30 +152,54 @@ cdef class Run:
         return passes(self.lines, self.line_count, self.probes, hash_key(
             &key[0] if key.shape[0] else NULL, key.shape[0], self.seed))
 
+    def read_from(self, int descriptor, uint64_t data_end):
+        """Let kernels read blocks that are not compressed from ``descriptor`` themselves.
+
+        Blocks end at ``data_end``; the descriptor has to stay open as long as the run lives.
+        """
+        self.descriptor = descriptor
+        self.data_end = data_end
+
+    def keep(self, numbers, blocks, read):
+        """Called when a kernel read ``read`` blocks: ``blocks`` are for the cache."""
+        for number, block in zip(numbers, blocks, strict=True):
+            self.install(number, block)
+
+    def room(self):
+        """(bytes that the cache has left, bytes of the largest block it would take)."""
+        return 0, 0
+
     def get(self, uint32_t block):
         """The cached ``Block``, or ``None``."""
         return self.blocks[block]
 
     def install(self, uint32_t block, Block content not None):
         """Keep ``content`` for reading until it is evicted."""
-        self.evict(block)
-        self.blocks[block] = content
-        self.touched[block] = 1
-        self.views[block] = &content.view
+        if block >= self.block_count:
+            raise IndexError(f"block {block} of {self.block_count}")
+        install_block(self, block, content)
 
     def evict(self, uint32_t block):
         """Forget a block; memory goes when the last kernel reading it has ended."""
-        held = self.blocks[block]
-        if held is not None:
-            self.views[block] = NULL
-            self.blocks[block] = None
-            _retire(held)
+        if block >= self.block_count:
+            raise IndexError(f"block {block} of {self.block_count}")
+        evict_block(self, block)
 
-    def was_used(self, uint32_t block):
-        """Whether the block was read since the last time this was asked."""
-        used = self.touched[block]
-        self.touched[block] = 0
-        return bool(used)
+
+cdef int install_block(Run run, uint32_t block, Block content) except -1:
+    evict_block(run, block)
+    run.blocks[block] = content
+    run.touched[block] = 1
+    run.views[block] = &content.view
+    return 0
+
+
+cdef int evict_block(Run run, uint32_t block) except -1:
+    if run.views[block] != NULL:
+        run.views[block] = NULL
+        _retire(run.blocks[block])
+        run.blocks[block] = None
+    return 0
 
 
 cdef uint32_t block_for(

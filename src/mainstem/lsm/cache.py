@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from mainstem.kernels import lsm
 
-_OVERHEAD: Final = 200  # bytes a block costs besides its own
 _LEAST_SHARE: Final = 8  # blocks keep an eighth of the budget whatever memtables take
 
 
@@ -22,12 +20,10 @@ class BlockCache:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self.used = 0
         self.hits = 0
         self.misses = 0
-        self.evictions = 0
         self._lock = threading.Lock()
-        self._clock: deque[tuple[lsm.Run, int, int]] = deque()
+        self._clock = lsm.Clock()
         self._reserved: dict[int, int] = {}
         self.reserved = 0  # bytes that memtables of all stores hold
 
@@ -40,48 +36,31 @@ class BlockCache:
         self.reserved = sum(tuple(self._reserved.values()))
         if self.used > self.room:
             with self._lock:
-                self._shrink()
+                self._clock.shrink(self.room)
 
     @property
     def room(self) -> int:
         """Bytes that blocks may take now."""
         return max(self.budget - self.reserved, self.budget // _LEAST_SHARE)
 
-    def add(self, run: lsm.Run, numbers: Sequence[int], blocks: Sequence[lsm.Block]) -> None:
+    @property
+    def used(self) -> int:
+        """Bytes that blocks take."""
+        return self._clock.used
+
+    @property
+    def evictions(self) -> int:
+        return self._clock.evictions
+
+    def add(self, run: lsm.Run, numbers: Sequence[int], blocks: list[lsm.Block]) -> None:
         """Keep ``blocks`` as blocks ``numbers`` of ``run``."""
-        room = self.room
         with self._lock:
-            for number, block in zip(numbers, blocks, strict=True):
-                size = block.size + _OVERHEAD
-                if size <= room and run.get(number) is None:
-                    run.install(number, block)
-                    self._clock.append((run, number, size))
-                    self.used += size
-            self._shrink()
+            self._clock.add(run, numbers, blocks, self.room)
 
     def forget(self, run: lsm.Run) -> None:
         """Drop every block of a run that is no longer part of a store."""
         with self._lock:
-            kept: deque[tuple[lsm.Run, int, int]] = deque()
-            for entry in self._clock:
-                if entry[0] is run:
-                    run.evict(entry[1])
-                    self.used -= entry[2]
-                else:
-                    kept.append(entry)
-            self._clock = kept
-
-    def _shrink(self) -> None:
-        room = self.room
-        while self.used > room and self._clock:
-            entry = self._clock.popleft()
-            run, block, size = entry
-            if run.was_used(block):
-                self._clock.append(entry)
-                continue
-            run.evict(block)
-            self.used -= size
-            self.evictions += 1
+            self._clock.forget(run)
 
 
 SHARED: Final = BlockCache(256 << 20)

@@ -22,7 +22,7 @@ from mainstem.lsm.footer import (
 from mainstem.lsm.manifest import FileRecord
 from mainstem.lsm.options import FamilyOptions
 
-_BLOCKS_AT_ONCE: Final = 64
+_BLOCKS_AT_ONCE: Final = 256
 _ENTRY: Final = struct.Struct("<QIIII")
 
 
