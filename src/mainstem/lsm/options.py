@@ -46,7 +46,7 @@ class FamilyOptions(msgspec.Struct, frozen=True, kw_only=True):
     codec: Codec = "none"
     upper_codec: Codec = "none"
     filter_bits: float = 10.0
-    block_bytes: int = 4 * 1024
+    block_bytes: int = 8 * 1024
     fan_in: int = 6
     ttl_ms: int = 0
     window_ms: int = 0
