@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -160,6 +161,29 @@ def test_a_dropped_request_still_finishes_its_topic(site: Site) -> None:
 
     site.run(drop())
     assert site.topics.require("a").partition(2).high_watermark == 0
+
+
+def test_a_dropped_request_that_is_refused_in_the_end_leaves_no_unseen_failure(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.create("a")
+    topic = site.topics.require("a")
+
+    async def drop() -> None:
+        first = asyncio.ensure_future(site.topics.delete(topic))
+        second = asyncio.ensure_future(site.topics.delete(topic))
+        await asyncio.sleep(0)
+        second.cancel()
+        await first
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await site.topics.close()
+
+    site.run(drop())
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == [
+        "work that nobody waited for failed: topic 'a' has been deleted meanwhile"
+    ]
 
 
 # --- partitions that cannot be had -------------------------------------------------------------

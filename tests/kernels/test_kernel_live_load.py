@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -153,3 +155,19 @@ def test_a_load_without_what_it_sends_is_refused(name: str) -> None:
     given = {"host": "127.0.0.1", "port": 1, "count": 1, "request": REQUEST, name: None}
     with pytest.raises(TypeError, match=f"'{name}' has incorrect type|{name}.*None"):
         Load(**given)  # type: ignore[arg-type]
+
+
+def test_a_load_that_is_refused_closes_no_descriptor_of_others() -> None:
+    script = """
+import os
+from mainstem.kernels.live_load import Load
+for given in ({"greeting": None}, {"count": 0}, {"host": "nowhere"}, {"unknown": 1}):
+    try:
+        Load(**{"host": "127.0.0.1", "port": 1, "count": 1, "request": b"GET", **given})
+    except (TypeError, ValueError):
+        os.fstat(0), os.fstat(1), os.fstat(2)
+    else:
+        raise SystemExit(f"{given} was taken")
+"""
+    done = subprocess.run([sys.executable, "-c", script], stdin=subprocess.PIPE, check=False)
+    assert done.returncode == 0

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from mainstem.broker import topic_rows
+from mainstem.broker.background import Background
 from mainstem.broker.config import BrokerConfig
 from mainstem.broker.configs import BrokerConfigs, log_config, validate
 from mainstem.broker.store import Store
@@ -48,7 +49,7 @@ class Topics:
         self._log = log
         self._config = config
         self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background = Background()
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[uuid.UUID, Topic] = {}
         self._collisions: dict[str, str] = {}
@@ -130,8 +131,7 @@ class Topics:
 
     async def close(self) -> None:
         """Waits for changes under way: call it before the log and the store are closed."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close()
 
     # --- under the lock ----------------------------------------------------------------------
 
@@ -142,10 +142,7 @@ class Topics:
             async with self._lock:
                 return await change()
 
-        task = asyncio.get_running_loop().create_task(run())
-        self._tasks.add(task)  # the loop itself holds tasks only weakly
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return await self._background.finish(run())
 
     async def _create(self, topic: Topic) -> None:
         self._check_new(topic.name, topic.partition_count, topic.overrides)

@@ -181,6 +181,8 @@ class Cluster:
                 sasl=self._sasl,
             )
             task = asyncio.get_running_loop().create_task(opening)
+            # Whoever asked may be cancelled, and then nobody looks at how it ended.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._open[address, lane] = task
         try:
             return await asyncio.shield(task)

@@ -84,6 +84,7 @@ cdef class Load:
     cdef char* buffer
     cdef int32_t count, opened
     cdef int epoll
+    cdef bint has_epoll
     cdef sockaddr_in server, source
     cdef bytes request, greeting
     cdef const char* asked      # the request's bytes
@@ -100,7 +101,6 @@ cdef class Load:
         str source not None="127.0.0.1", bytes greeting not None=b"", bint resuming=False,
         bint audited=True, int receive_buffer=0,
     ):
-        self.epoll = -1
         if count < 1:
             raise ValueError(f"count is {count}: at least one viewer")
         self.count = count
@@ -133,6 +133,7 @@ cdef class Load:
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll < 0:
             PyErr_SetFromErrno(OSError)
+        self.has_epoll = True
 
     cdef int _address(self, sockaddr_in* out, str host, int port) except -1:
         memset(out, 0, sizeof(sockaddr_in))
@@ -148,7 +149,7 @@ cdef class Load:
             for each in range(self.count):
                 if self.viewers[each].fd >= 0:
                     c_close(self.viewers[each].fd)
-        if self.epoll >= 0:
+        if self.has_epoll:      # not so where an argument was refused: 0 would be standard input
             c_close(self.epoll)
         free(self.viewers)
         free(self.buffer)

@@ -113,6 +113,8 @@ class Replayer:
         asked, answer = self._firsts.get(stream, (0.0, None))
         if answer is None or now - asked > _FIRST_KNOWN_S:
             answer = asyncio.create_task(self._ask_first(stream))
+            # Whoever asked may be gone by then, and a failure is for those who still wait.
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._firsts[stream] = now, answer
         try:
             return await asyncio.shield(answer)

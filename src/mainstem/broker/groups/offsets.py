@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 
+from mainstem.broker.background import Background
 from mainstem.broker.groups import storage
-from mainstem.broker.groups.background import Background
 from mainstem.broker.groups.base import CONSUMER
 from mainstem.broker.groups.effects import State
 from mainstem.broker.groups.machine import ClassicGroup

@@ -7,8 +7,8 @@ import logging
 import uuid
 from typing import TYPE_CHECKING
 
+from mainstem.broker.background import Background
 from mainstem.broker.groups import storage
-from mainstem.broker.groups.background import Background
 from mainstem.broker.groups.effects import State
 from mainstem.broker.groups.machine import ClassicGroup
 from mainstem.broker.groups.offsets import Offsets
@@ -42,7 +42,7 @@ class Registry:
         self._config = config
         self._clock = clock
         self._loop = loop
-        self._background = Background(loop)
+        self._background = Background()
         self._shells: dict[str, Shell] = {}
         self._offsets = Offsets(store, self._background)
         self._expiry: asyncio.TimerHandle | None = None

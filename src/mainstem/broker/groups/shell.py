@@ -7,8 +7,8 @@ import logging
 import uuid
 from collections.abc import Callable
 
+from mainstem.broker.background import Background
 from mainstem.broker.groups import storage
-from mainstem.broker.groups.background import Background
 from mainstem.broker.groups.effects import JoinResult, Snapshot, SyncResult, Timer
 from mainstem.broker.groups.machine import ClassicGroup
 from mainstem.broker.store import Store
