@@ -40,7 +40,7 @@ from benchmarks.rows import Context, median, percentile
 
 PEERS = ["confluent-kafka", "aiokafka", "kafka-python"]
 #: Rows at a time: about half a second each on two cores.
-ROWS = {"mainstem": 4_000_000, "confluent-kafka": 400_000, "aiokafka": 40_000}
+ROWS = {"mainstem": 8_000_000, "confluent-kafka": 800_000, "aiokafka": 40_000}
 FEWEST = 20_000
 CASES = list(itertools.product((100, 1000), (1, 12), (False, True), (None, "zstd")))
 BAR = 10
@@ -160,7 +160,7 @@ def _case(
             rows = max(FEWEST, ROWS.get(name, 0) // scale)
             task = {"size": size, "partitions": partitions, "json": as_json, "codec": codec}
             if name == "mainstem" and not plain:
-                rows = rows // 40_000 * 10_000
+                rows = rows // 20_000 * 10_000
             if name in PEERS[1:] and turn:  # the slow peers: information, once
                 continue
             with bench.topic(partitions) as topic:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -268,6 +268,20 @@ def test_records_of_many_rows_are_not_taken_for_rows(make_topic: MakeTopic) -> N
     topic = make_topic(max_message_bytes=10_000)
     with pytest.raises(ms.Invalid, match=r"\[\d+ rows were acknowledged\]"):
         topic.append(pa.table({"n": range(10_000)}), format=ms.Arrow())
+
+
+def test_rows_of_a_stream_are_there_before_the_next_ones_come(make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    schema = pa.schema([("value", pa.binary())])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number in range(4):
+            yield pa.record_batch([pa.array([b"%d" % number] * 1000)], schema=schema)
+            seen = 0
+            while seen < 1000 * (number + 1):
+                seen = sum(batch.num_rows for batch in topic.read())
+
+    topic.append(pa.RecordBatchReader.from_batches(schema, batches()))
 
 
 TABLE = pa.table({"value": [b"v"], "tailnum": ["N1"], "time": [1]})

@@ -15,7 +15,7 @@ from mainstem.client.access import (
     User,
 )
 from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
-from mainstem.client.append import Acks, Appended, Appender, AppendOptions, Written
+from mainstem.client.append import Acks, Appender, AppendOptions
 from mainstem.client.arguments import (
     check_count,
     check_mapping,
@@ -58,6 +58,7 @@ from mainstem.client.protobuf_format import Protobuf
 from mainstem.client.reader import Reader
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
+from mainstem.client.sent import Appended, Written
 from mainstem.client.transactions import TransactionalClient
 
 __all__ = [

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -15,14 +14,16 @@ from mainstem.client.arguments import check_count, check_text
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, slices
 from mainstem.client.formats import Format, Raw, check_format
-from mainstem.client.gathering import Gatherer, Piece, StickyTurn, weight
+from mainstem.client.gathering import Gatherer, StickyTurn, weight
+from mainstem.client.in_order import InOrder
 from mainstem.client.lanes import Batch
 from mainstem.client.partitioning import Turn, split
 from mainstem.client.producer import Producer
 from mainstem.client.retry import Deadline
+from mainstem.client.sent import Appended, Sent
 from mainstem.client.threads import off_loop
 from mainstem.clock import Clock, SystemClock
-from mainstem.errors import Invalid, MainstemError
+from mainstem.errors import Invalid
 from mainstem.wire import encode_batches
 
 Acks = Literal["all", 1, 0]
@@ -30,27 +31,9 @@ _ACKS: dict[Any, int] = {"all": -1, -1: -1, 1: 1, 0: 0}
 CODECS: dict[str | None, int] = {None: 0, "none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 _LEVELS = {"gzip": 9, "lz4": 12, "zstd": 22}
 _SMALL_ROWS = 512
+#: Slices being encoded beside the one that is sent: as many as there are cores to do it.
+_AHEAD = min(4, os.cpu_count() or 1)
 _BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Rows written to one partition; offsets are -1 with ``acks=0`` or for a late duplicate.
-
-    Another producer's records may lie between ``first_offset`` and ``last_offset``.
-    """
-
-    first_offset: int
-    last_offset: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What an append wrote: all its rows, and where, by partition."""
-
-    rows: int
-    partitions: dict[int, Written] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +73,22 @@ class AppendOptions:
             )
 
 
+class _Part(NamedTuple):
+    """Rows of one partition, encoded unless they are to wait for more."""
+
+    partition: int
+    rows: Columns
+    batches: list[memoryview] | None
+
+
+class _Slice(NamedTuple):
+    """What is sent for some rows of an append; ``alike`` where each became one record."""
+
+    rows: int
+    alike: bool
+    parts: list[_Part]
+
+
 class Appender:
     """Appends for one topic. Belongs to the client's event loop; calls may run side by side."""
 
@@ -115,16 +114,12 @@ class Appender:
         bind = getattr(options.format, "bind", None)
         if bind is not None:  # its schema's name needs the topic's
             options = replace(options, format=bind(self._topic))
-        sent = _Sent()
-        source = slices(data)
-        run = _at_once if _is_small(data) else off_loop
+        sent = Sent()
+        ahead: InOrder[_Slice] = InOrder(_AHEAD, partial(self._send, options=options, sent=sent))
         try:
-            while sent.failure is None:
-                batch = await run(lambda: next(source, None))
-                if batch is None:
-                    break
-                await self._send(batch, options, sent)
+            await self._work_through(data, options, sent, ahead)
         except BaseException as error:
+            await ahead.stop()
             await sent.settle(cancel=True)
             raise sent.partial(error) from error
         await sent.settle(cancel=sent.failure is not None)
@@ -132,47 +127,89 @@ class Appender:
             raise sent.partial(sent.failure)
         return sent.summary()
 
-    async def _send(self, batch: Any, options: AppendOptions, sent: _Sent) -> None:
-        deadline = self._cluster.deadline()
-        partitions = len((await self._cluster.topic(self._topic, deadline)).partitions)
-        small = batch.num_rows <= _SMALL_ROWS
+    async def _work_through(
+        self, data: Any, options: AppendOptions, sent: Sent, ahead: InOrder[_Slice]
+    ) -> None:
+        source = slices(data)
+        run = _at_once if _is_small(data) else off_loop
+        while sent.failure is None:
+            batch = await run(lambda: next(source, None))
+            if batch is None:
+                break
+            work = self._prepare(batch, options)
+            if sent.begun:
+                await ahead.put(work)
+            else:  # alone: most appends have no other, and a format may learn from its first rows
+                await self._send(await work, options, sent)
+        await ahead.finish()
+
+    async def _prepare(self, batch: Any, options: AppendOptions) -> _Slice:
+        """Encode a slice, in a thread unless it is small."""
+        known = await self._cluster.topic(self._topic, self._cluster.deadline())
         # A format that may ask a schema registry must not do so on the loop.
-        run = _at_once if small and getattr(options.format, "quick", True) else off_loop
-        columns = await run(
-            lambda: record_columns(
-                batch,
-                options.format,
-                key=options.key,
-                timestamp=options.timestamp,
-                partition=options.partition,
-            )
+        quick = batch.num_rows <= _SMALL_ROWS and getattr(options.format, "quick", True)
+        run = _at_once if quick else off_loop
+        work = partial(self._encode_slice, batch, options, len(known.partitions))
+        found: _Slice = await run(work)
+        return found
+
+    def _encode_slice(self, batch: Any, options: AppendOptions, partitions: int) -> _Slice:
+        columns = record_columns(
+            batch,
+            options.format,
+            key=options.key,
+            timestamp=options.timestamp,
+            partition=options.partition,
         )
+        parts = []
         for partition, rows in split(columns, partitions, self._turn, self._topic):
-            alike = columns.rows == batch.num_rows  # unless a record holds many rows
+            gathered = (
+                self._gatherer is not None
+                and batch.num_rows <= _SMALL_ROWS
+                and 2 * weight(rows) <= options.batch_bytes
+            )
+            parts.append(_Part(partition, rows, None if gathered else self._encode(rows, options)))
+        alike = columns.rows == batch.num_rows  # unless a record holds many rows
+        return _Slice(batch.num_rows, alike, parts)
+
+    async def _send(self, found: _Slice, options: AppendOptions, sent: Sent) -> None:
+        """Queue the batches of a slice."""
+        if sent.failure is not None:
+            return
+        deadline = self._cluster.deadline()
+        for partition, rows, batches in found.parts:
             if self._gatherer is not None:
-                if small and 2 * weight(rows) <= options.batch_bytes:
+                if batches is None:
                     piece = self._gatherer.add(partition, rows, options, deadline)
                     last = rows.number(rows.rows - 1)
-                    sent.add(partition, piece, (rows.number(0), last), alike)
+                    sent.add(partition, piece, (rows.number(0), last), found.alike)
                     continue
                 await self._gatherer.flush()
             first = 0
-            for found in await self._submit(partition, rows, options, deadline):
-                last = first + found.rows - 1
-                sent.add(partition, found, (rows.number(first), rows.number(last)), alike)
+            for batch in await self._queue(partition, batches or [], options, deadline):
+                last = first + batch.rows - 1
+                sent.add(partition, batch, (rows.number(first), rows.number(last)), found.alike)
                 first = last + 1
-        sent.begun += batch.num_rows
+        sent.begun += found.rows
 
     async def _submit(
         self, partition: int, rows: Columns, options: AppendOptions, deadline: Deadline
     ) -> list[Batch]:
         """Encode rows and queue their batches."""
         run = _at_once if rows.rows <= _SMALL_ROWS else off_loop
+        batches = await run(partial(self._encode, rows, options))
+        return await self._queue(partition, batches, options, deadline)
+
+    async def _queue(
+        self,
+        partition: int,
+        batches: list[memoryview],
+        options: AppendOptions,
+        deadline: Deadline,
+    ) -> list[Batch]:
         acks = _ACKS[options.acks]
-        return [
-            await self._producer.submit(self._topic, partition, acks, data, deadline)
-            for data in await run(partial(self._encode, rows, options))
-        ]
+        submit = self._producer.submit
+        return [await submit(self._topic, partition, acks, data, deadline) for data in batches]
 
     def _encode(self, rows: Columns, options: AppendOptions) -> list[memoryview]:
         return list(
@@ -197,75 +234,3 @@ def _is_small(data: Any) -> bool:
 
 async def _at_once(work: Callable[[], Any]) -> Any:
     return work()
-
-
-class _Sent:
-    """The batches of one append, in order, and the first failure among them."""
-
-    def __init__(self) -> None:
-        self.failure: BaseException | None = None
-        self.begun = 0  # rows of the slices before the one under way
-        self._batches: list[tuple[int, Batch | Piece]] = []
-        self._rows: list[tuple[int, int] | None] = []  # first and last of each batch
-
-    def add(self, partition: int, batch: Batch | Piece, rows: tuple[int, int], known: bool) -> None:
-        self._batches.append((partition, batch))
-        first, last = rows
-        self._rows.append((self.begun + first, self.begun + last) if known else None)
-        batch.done.add_done_callback(self._note)
-
-    def _note(self, done: asyncio.Future[int]) -> None:
-        if not done.cancelled() and done.exception() is not None and self.failure is None:
-            self.failure = done.exception()
-
-    async def settle(self, *, cancel: bool) -> None:
-        """Wait for all; with ``cancel``, first take back those that were never sent."""
-        for _, batch in self._batches:
-            batch.unwanted = cancel
-            if cancel and not batch.departed:
-                batch.done.cancel()
-        waiting = [batch.done for _, batch in self._batches]
-        if len(waiting) == 1:  # the usual one, without the machinery for many
-            with suppress(Exception):
-                await waiting[0]
-        elif waiting:
-            await asyncio.gather(*waiting, return_exceptions=True)
-
-    def partial(self, error: BaseException) -> BaseException:
-        """``error``, with the rows that failed and how many were acknowledged."""
-        if not isinstance(error, MainstemError) or not self._batches:
-            return error
-        which = self._where(error)
-        written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
-        return type(error)(f"{error} [{which}{written} rows were acknowledged]", code=error.code)
-
-    def _where(self, error: BaseException) -> str:
-        """The rows of the batch that failed with ``error``, numbered from 0 as appended."""
-        for rows, (partition, batch) in zip(self._rows, self._batches, strict=True):
-            done = batch.done
-            if rows and done.done() and not done.cancelled() and done.exception() is error:
-                first, last = rows
-                if first == last:
-                    return f"row {first} failed; "
-                if last - first < batch.rows:
-                    return f"rows {first} to {last} failed; "
-                return f"of rows {first} to {last} those of partition {partition} failed; "
-        return ""
-
-    def summary(self) -> Appended:
-        """Where the rows went; all batches are acknowledged."""
-        found: dict[int, Written] = {}
-        for partition, batch in self._batches:
-            base, rows = batch.done.result(), batch.rows
-            last = base + rows - 1 if base >= 0 else -1
-            before = found.get(partition)
-            if before is None:
-                found[partition] = Written(base, last, rows)
-            else:
-                found[partition] = Written(before.first_offset, last, before.rows + rows)
-        return Appended(sum(batch.rows for _, batch in self._batches), dict(sorted(found.items())))
-
-
-def _acknowledged(batch: Batch | Piece) -> bool:
-    done = batch.done
-    return done.done() and not done.cancelled() and done.exception() is None

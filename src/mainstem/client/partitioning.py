@@ -46,6 +46,9 @@ def split(
                 f"{partitions - 1}",
                 code=_UNKNOWN_PARTITION,
             )
+        if bounds["min"] == bounds["max"] and bounds["min"] >= 0 and not ids.null_count:
+            yield bounds["min"], columns
+            return
         if bounds["min"] < 0:  # no number given for some rows: their keys decide
             ids = pc.if_else(pc.less(ids, 0), _by_key(columns, partitions, turn), ids)
     elif columns.key is not None and partitions > 1:

@@ -40,20 +40,28 @@ cdef inline bint column_entry(
 
     False when the offsets point outside the data: the array is damaged.
     """
-    cdef Py_ssize_t index = column.first + row
+    return entry_at(column.offsets, column.data, column.data_size, column.validity, column.wide,
+                    column.first + row, start, size)
+
+
+cdef inline bint entry_at(
+    const uint8_t* offsets, const uint8_t* data, Py_ssize_t data_size, const uint8_t* validity,
+    bint wide, Py_ssize_t index, const uint8_t** start, int64_t* size
+) noexcept nogil:
+    """As ``column_entry``, of the parts of a column; ``index`` is counted from the buffers' start."""
     cdef int64_t begin, end
-    if column.validity != NULL and not (column.validity[index >> 3] >> (index & 7)) & 1:
+    if validity != NULL and not (validity[index >> 3] >> (index & 7)) & 1:
         size[0] = -1
         return True
-    if column.wide:
-        begin = (<const int64_t*>column.offsets)[index]
-        end = (<const int64_t*>column.offsets)[index + 1]
+    if wide:
+        begin = (<const int64_t*>offsets)[index]
+        end = (<const int64_t*>offsets)[index + 1]
     else:
-        begin = (<const int32_t*>column.offsets)[index]
-        end = (<const int32_t*>column.offsets)[index + 1]
-    if begin < 0 or end < begin or end > column.data_size:
+        begin = (<const int32_t*>offsets)[index]
+        end = (<const int32_t*>offsets)[index + 1]
+    if begin < 0 or end < begin or end > data_size:
         return False
-    start[0] = column.data + begin
+    start[0] = data + begin
     size[0] = end - begin
     return True
 

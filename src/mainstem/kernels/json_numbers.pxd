@@ -17,6 +17,12 @@ cdef bint read_decimal(
 cdef inline bint read_digits(const uint8_t* p, const uint8_t* end, uint64_t* value) noexcept nogil:
     """Decimal digits as a number; False where it passes 64 bits."""
     cdef uint64_t found = 0, digit
+    if end - p <= 19:  # any number of so many digits fits
+        while p < end:
+            found = found * 10 + (p[0] - 48)
+            p += 1
+        value[0] = found
+        return True
     while p < end:
         digit = p[0] - 48
         if found > (<uint64_t>-1 - digit) // 10:

@@ -3,6 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 
+from mainstem.kernels.json_text cimport same_bytes
+
 cdef enum:
     # Kinds of members; kept in step with mainstem/client/json_plan.py.
     JSON_NULL = 0
@@ -35,6 +37,7 @@ cdef struct Op:
 cdef struct Name:
     const uint8_t* text
     int64_t size
+    bint plain  # it is written as it is: nothing in it is escaped
 
 
 cdef class JsonPlan:
@@ -56,22 +59,38 @@ cdef inline uint32_t name_hash(const uint8_t* text, int64_t size) noexcept nogil
     return found ^ (found >> 15)
 
 
+cdef inline int32_t next_member(
+    JsonPlan plan, Op* op, const uint8_t* p, const uint8_t* end, int32_t* hint
+) noexcept nogil:
+    """The member whose turn it is in the schema's order, if its name begins at ``p``, else -1."""
+    cdef int32_t child
+    cdef Name* name
+    if hint[0] >= op.child_count:
+        return -1
+    child = plan.children[op.first_child + hint[0]]
+    name = &plan.names[child]
+    if (
+        not name.plain or end - p < name.size + 2 or p[name.size + 1] != 34
+        or not same_bytes(p + 1, name.text, name.size)
+    ):
+        return -1
+    hint[0] += 1
+    return child
+
+
 cdef inline int32_t find_member(
     JsonPlan plan, Op* op, const uint8_t* name, int64_t size, int32_t* hint
 ) noexcept nogil:
-    """The member of this name, or -1; members mostly come in the schema's order."""
+    """The member of this name, or -1."""
     cdef int32_t child
-    cdef uint32_t place
-    if hint[0] < op.child_count:
-        child = plan.children[op.first_child + hint[0]]
-        if plan.names[child].size == size and memcmp(plan.names[child].text, name, size) == 0:
-            hint[0] += 1
-            return child
-    place = name_hash(name, size) & op.slot_mask
+    cdef uint32_t place = name_hash(name, size) & op.slot_mask
     while True:
         child = plan.slots[op.first_slot + place]
         if child < 0:
             return -1
         if plan.names[child].size == size and memcmp(plan.names[child].text, name, size) == 0:
+            # The next one may be the one behind it.
+            while hint[0] < op.child_count and plan.children[op.first_child + hint[0]] <= child:
+                hint[0] += 1
             return child
         place = (place + 1) & op.slot_mask

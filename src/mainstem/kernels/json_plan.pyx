@@ -32,6 +32,8 @@ cdef class JsonPlan:
             op.kind, op.column, op.a, op.b, members = ops[index]
             self.names[index].text = <const uint8_t*>(<bytes>self._texts[index])
             self.names[index].size = len(<bytes>self._texts[index])
+            self.names[index].plain = all(
+                code >= 32 and code != 34 and code != 92 for code in <bytes>self._texts[index])
             op.first_child, op.child_count = at, <int32_t>len(members)
             for child in members:
                 if not index < child < self.count or child in used:

@@ -115,10 +115,16 @@ cdef bint _object(
         c.p += 1
     else:
         while True:
-            if c.p >= c.end or c.p[0] != 34 or not read_string(c, &name, &size):
+            if c.p >= c.end or c.p[0] != 34:
                 return _fail(out, MALFORMED, index)
-            child = find_member(plan, op, name, size, &hint)
-            c.scratch_used = mark
+            child = next_member(plan, op, c.p, c.end, &hint)
+            if child >= 0:
+                c.p += plan.names[child].size + 2
+            else:
+                if not read_string(c, &name, &size):
+                    return _fail(out, MALFORMED, index)
+                child = find_member(plan, op, name, size, &hint)
+                c.scratch_used = mark
             skip_space(c)
             if c.p >= c.end or c.p[0] != 58:
                 return _fail(out, MALFORMED, index)
@@ -311,6 +317,8 @@ cdef bint _number(
         return _clash(plan, out, c, index, depth)
     c.p = behind
     signed_value = <int64_t>(0 - value if negative else value)
+    if op.a == 64:
+        return add_8(out, op.column, <uint64_t>signed_value) or _fail(out, NO_MEMORY, index)
     # The low bytes of a little-endian number are the narrower number.
     return add_fixed(out, op.column, <const uint8_t*>&signed_value) or _fail(out, NO_MEMORY, index)
 

@@ -6,11 +6,16 @@ Python encoder an object per value; here each byte is written once.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.limits cimport INT_MAX
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from mainstem.kernels.base64_text cimport encode_base64
-from mainstem.kernels.columns cimport BinaryColumn, Memory, allocate, column_entry
+from mainstem.kernels.columns cimport (
+    _STEP, BinaryColumn, Memory, allocate, column_entry, copy_bytes, entry_at,
+)
+from mainstem.kernels.json_values cimport (
+    LONGEST_INTEGER, put_decimal, put_integer, put_null, put_text,
+)
 
 cdef enum:
     _TEXT = 0
@@ -18,23 +23,6 @@ cdef enum:
     _DECIMAL = 2
     _INTEGER = 3
     _BASE64 = 4
-    _LONGEST_INTEGER = 20
-
-cdef uint8_t[256] _ESCAPES
-cdef const uint8_t* _HEX = b"0123456789abcdef"
-
-
-cdef void _fill_escapes():
-    cdef int code
-    for code in range(256):
-        _ESCAPES[code] = 117 if code < 32 else 0  # "u": written as u00XX
-    _ESCAPES[34] = 34
-    _ESCAPES[92] = 92
-    _ESCAPES[8], _ESCAPES[9], _ESCAPES[10] = 98, 116, 110
-    _ESCAPES[12], _ESCAPES[13] = 102, 114
-
-
-_fill_escapes()
 
 
 cdef class JsonColumn:
@@ -103,6 +91,20 @@ cdef JsonColumn _binary_column(bytes prefix, BinaryColumn column, int kind):
     return self
 
 
+cdef struct _Column:
+    # A JsonColumn without Python: what a row needs.
+    int kind
+    const uint8_t* prefix       # followed by 32 bytes or more that may be read
+    Py_ssize_t prefix_size
+    const int64_t* values
+    const uint8_t* offsets
+    const uint8_t* data
+    Py_ssize_t data_size
+    const uint8_t* validity
+    Py_ssize_t first
+    bint wide
+
+
 cdef class _Output:
     """A buffer that grows; ``data`` moves when it does."""
 
@@ -111,7 +113,13 @@ cdef class _Output:
     cdef Py_ssize_t used
     cdef Py_ssize_t room
 
-    cdef int grow(self, Py_ssize_t more) except -1:
+    cdef int start(self, Py_ssize_t room) except -1:
+        self.room = min(<Py_ssize_t>INT_MAX, room)
+        self.memory = allocate(self.room)
+        self.data = self.memory.data
+        return 0
+
+    cdef int grow(self, Py_ssize_t more) except -1 with gil:
         cdef Memory larger
         if self.used + more > INT_MAX:
             raise ValueError("the JSON text of these rows passes 2 GiB: encode fewer at once")
@@ -120,7 +128,7 @@ cdef class _Output:
         self.memory, self.data, self.room = larger, larger.data, larger.size
         return 0
 
-    cdef inline int put(self, const uint8_t* start, Py_ssize_t size) except -1:
+    cdef inline int put(self, const uint8_t* start, Py_ssize_t size) except -1 nogil:
         if self.used + size > self.room:
             self.grow(size)
         memcpy(self.data + self.used, start, size)
@@ -133,29 +141,82 @@ def json_rows(list columns not None, Py_ssize_t rows, bytes close not None=b"}")
 
     ``columns`` are ``JsonColumn`` of ``rows`` entries whose prefixes hold the punctuation and
     the name: ``{"a":`` for the first, ``,"b":`` for the others; ``close`` ends a row. Raises
-    ``ValueError`` for unequal lengths, a damaged array, or more than 2 GiB.
+    ``ValueError`` for unequal lengths, a damaged array, or more than 2 GiB. Thread-safe.
     """
-    cdef Py_ssize_t row, count = len(columns), index, tail = len(close)
+    cdef tuple kept = tuple(columns)    # the list may change while others run
+    cdef Py_ssize_t count = len(kept), index, prefixes = 0, room = 64
     cdef JsonColumn column
-    cdef Memory offsets = allocate((rows + 1) * 4)
-    cdef int32_t* starts = <int32_t*>offsets.data
+    cdef Memory offsets, table, names
     cdef _Output out = _Output()
-    if rows < 0 or rows > INT_MAX:
+    cdef _Column* plain
+    if rows < 0 or rows >= INT_MAX:
         raise ValueError(f"{rows} rows cannot be encoded at once")
-    for column in columns:
+    for index in range(count):
+        column = kept[index]
         if column is None or column.length != rows:
             raise ValueError(f"a column has not {rows} entries")
-    out.room = min(<Py_ssize_t>INT_MAX, 64 + rows * (2 + 16 * count))
-    out.memory = allocate(out.room)
-    out.data = out.memory.data
+        prefixes += len(column.prefix)
+    table = allocate(count * sizeof(_Column))
+    names = allocate(prefixes)  # with room behind it, as copies in whole steps want
+    plain = <_Column*>table.data
+    prefixes = 0
+    for index in range(count):
+        column = kept[index]
+        plain[index] = _plain(column, names.data + prefixes)
+        prefixes += len(column.prefix)
+        room += _usual_size(&plain[index], rows)
+    offsets = allocate((rows + 1) * 4)
+    out.start(room + rows * len(close))
+    cdef int32_t* starts = <int32_t*>offsets.data
+    cdef const uint8_t* closing = <const uint8_t*>close
+    cdef Py_ssize_t tail = len(close)
+    with nogil:
+        _objects(plain, count, rows, closing, tail, starts, out)
+    out.memory.truncate(out.used)
+    return offsets, out.memory
+
+
+cdef _Column _plain(JsonColumn column, uint8_t* prefix) noexcept:
+    cdef _Column plain
+    cdef BinaryColumn texts = column.column
+    memcpy(prefix, <const uint8_t*>column.prefix, len(column.prefix))
+    plain.kind, plain.prefix, plain.prefix_size = column.kind, prefix, len(column.prefix)
+    plain.values, plain.validity, plain.first = column.values, column.validity, column.first
+    plain.offsets, plain.data, plain.data_size, plain.wide = NULL, NULL, 0, False
+    if texts is not None:
+        plain.offsets, plain.data, plain.data_size = texts.offsets, texts.data, texts.data_size
+        plain.validity, plain.first, plain.wide = texts.validity, texts.first, texts.wide
+    return plain
+
+
+cdef Py_ssize_t _usual_size(const _Column* column, Py_ssize_t rows) noexcept:
+    """About what a column needs where little is escaped."""
+    cdef int64_t first, last
+    cdef Py_ssize_t size = rows * (column.prefix_size + 10)
+    if column.offsets != NULL and rows:
+        if column.wide:
+            first = (<const int64_t*>column.offsets)[column.first]
+            last = (<const int64_t*>column.offsets)[column.first + rows]
+        else:
+            first = (<const int32_t*>column.offsets)[column.first]
+            last = (<const int32_t*>column.offsets)[column.first + rows]
+        if 0 <= first <= last <= column.data_size:
+            size += last - first + (last - first) // (2 if column.kind == _BASE64 else 64)
+    return size
+
+
+cdef int _objects(
+    const _Column* columns, Py_ssize_t count, Py_ssize_t rows, const uint8_t* close,
+    Py_ssize_t tail, int32_t* starts, _Output out,
+) except -1 nogil:
+    cdef Py_ssize_t row, index
     for row in range(rows):
         starts[row] = <int32_t>out.used
         for index in range(count):
-            _write(<JsonColumn>columns[index], row, out)
+            _write(&columns[index], row, out)
         out.put(close, tail)
     starts[rows] = <int32_t>out.used
-    out.memory.truncate(out.used)
-    return offsets, out.memory
+    return 0
 
 
 def json_lists(
@@ -170,18 +231,20 @@ def json_lists(
     cdef Memory found
     cdef Py_buffer view
     cdef _Output out = _Output()
+    cdef const uint8_t* start = <const uint8_t*>opening
+    cdef const uint8_t* end = <const uint8_t*>closing
+    cdef Py_ssize_t started = len(opening), ended = len(closing)
     if first < 0 or rows < 0 or rows > INT_MAX or first > INT_MAX:
         raise ValueError(f"an array cannot have offset {first} and length {rows}")
     found = allocate((rows + 1) * 4)
-    out.room = min(<Py_ssize_t>INT_MAX, 64 + 8 * rows)
-    out.memory = allocate(out.room)
-    out.data = out.memory.data
+    out.start(64 + 8 * rows)
     PyObject_GetBuffer(offsets, &view, PyBUF_SIMPLE)
     try:
         if view.len < (first + rows + 1) * 8:
             raise ValueError(f"offsets have {view.len} bytes, too few")
-        _join(<const int64_t*>view.buf + first, rows, entries, opening, closing,
-              <int32_t*>found.data, out)
+        with nogil:
+            _join(<const int64_t*>view.buf + first, rows, entries, start, started, end, ended,
+                  <int32_t*>found.data, out)
     finally:
         PyBuffer_Release(&view)
     out.memory.truncate(out.used)
@@ -189,57 +252,60 @@ def json_lists(
 
 
 cdef int _join(
-    const int64_t* offsets, Py_ssize_t rows, BinaryColumn entries, bytes opening, bytes closing,
-    int32_t* starts, _Output out,
-) except -1:
+    const int64_t* offsets, Py_ssize_t rows, BinaryColumn entries, const uint8_t* opening,
+    Py_ssize_t opened, const uint8_t* closing, Py_ssize_t closed, int32_t* starts, _Output out,
+) except -1 nogil:
     cdef Py_ssize_t row, entry
     cdef const uint8_t* start = NULL
     cdef int64_t size = 0
     for row in range(rows):
         starts[row] = <int32_t>out.used
-        out.put(opening, len(opening))
+        out.put(opening, opened)
         if not 0 <= offsets[row] <= offsets[row + 1] <= entries.length:
-            raise ValueError(f"list {row} points outside its entries: the array is damaged")
+            _damaged("list", row, "its entries")
         for entry in range(offsets[row], offsets[row + 1]):
             if entry > offsets[row]:
                 out.put(b",", 1)
             if not column_entry(entries, entry, &start, &size):
-                raise ValueError(
-                    f"entry {entry} points outside its array's data: the array is damaged")
+                _damaged("entry", entry, "its array's data")
             if size < 0:
                 out.put(b"null", 4)
             else:
                 out.put(start, size)
-        out.put(closing, len(closing))
+        out.put(closing, closed)
     starts[rows] = <int32_t>out.used
     return 0
 
 
-cdef int _write(JsonColumn column, Py_ssize_t row, _Output out) except -1:
+cdef int _damaged(str what, Py_ssize_t number, str where) except -1 with gil:
+    raise ValueError(f"{what} {number} points outside {where}: the array is damaged")
+
+
+cdef int _write(const _Column* column, Py_ssize_t row, _Output out) except -1 nogil:
     cdef const uint8_t* start = NULL
     cdef int64_t size = 0
-    cdef Py_ssize_t prefix = len(column.prefix)
     cdef Py_ssize_t index = column.first + row
     if column.kind == _INTEGER:
         if column.validity != NULL and not (column.validity[index >> 3] >> (index & 7)) & 1:
             size = -1
-    elif not column_entry(column.column, row, &start, &size):
-        raise ValueError(f"entry {row} points outside its array's data: the array is damaged")
+    elif not entry_at(column.offsets, column.data, column.data_size, column.validity,
+                      column.wide, index, &start, &size):
+        _damaged("entry", row, "its array's data")
     # Room for the worst: every byte escaped to six, quotes, or an integer's digits.
-    cdef Py_ssize_t most = prefix + 6 * (size if size > 0 else 0) + _LONGEST_INTEGER + 4
+    cdef Py_ssize_t most = column.prefix_size + 6 * (size if size > 0 else 0) + LONGEST_INTEGER + 4
     if out.used + most > out.room:
         out.grow(most)
     cdef uint8_t* target = out.data + out.used
-    memcpy(target, <const uint8_t*>column.prefix, prefix)
-    target += prefix
+    copy_bytes(target, column.prefix, column.prefix_size, column.prefix_size + _STEP)
+    target += column.prefix_size
     if size < 0:
-        target = _null(target)
+        target = put_null(target)
     elif column.kind == _TEXT:
-        target = _text(target, start, size)
+        target = put_text(target, start, size, column.data + column.data_size - start)
     elif column.kind == _INTEGER:
-        target = _integer(target, column.values[index])
+        target = put_integer(target, column.values[index])
     elif column.kind == _DECIMAL:
-        target = _decimal(target, start, size)
+        target = put_decimal(target, start, size)
     elif column.kind == _BASE64:
         target[0] = 34
         target = encode_base64(target + 1, start, size)
@@ -250,70 +316,3 @@ cdef int _write(JsonColumn column, Py_ssize_t row, _Output out) except -1:
         target += size
     out.used = target - out.data
     return 0
-
-
-cdef inline uint8_t* _null(uint8_t* target) noexcept nogil:
-    memcpy(target, b"null", 4)
-    return target + 4
-
-
-cdef inline uint8_t* _text(uint8_t* target, const uint8_t* start, int64_t size) noexcept nogil:
-    cdef int64_t position
-    cdef uint8_t code, escape
-    target[0] = 34
-    target += 1
-    for position in range(size):
-        code = start[position]
-        escape = _ESCAPES[code]
-        if escape == 0:
-            target[0] = code
-            target += 1
-            continue
-        target[0] = 92
-        target[1] = escape
-        target += 2
-        if escape == 117:
-            target[0] = target[1] = 48
-            target[2] = _HEX[code >> 4]
-            target[3] = _HEX[code & 15]
-            target += 4
-    target[0] = 34
-    return target + 1
-
-
-cdef inline uint8_t* _integer(uint8_t* target, int64_t value) noexcept nogil:
-    cdef uint8_t[_LONGEST_INTEGER] digits
-    cdef int count = 0
-    cdef uint64_t rest = <uint64_t>value
-    if value < 0:
-        target[0] = 45
-        target += 1
-        rest = 0 - rest
-    while True:
-        digits[count] = 48 + <uint8_t>(rest % 10)
-        count += 1
-        rest = rest // 10
-        if rest == 0:
-            break
-    while count:
-        count -= 1
-        target[0] = digits[count]
-        target += 1
-    return target
-
-
-cdef inline uint8_t* _decimal(uint8_t* target, const uint8_t* start, int64_t size) noexcept nogil:
-    cdef int64_t position
-    cdef bint marked = False
-    for position in range(size):
-        if start[position] == 110:  # "n" of nan and inf
-            return _null(target)
-        if start[position] == 46 or start[position] == 101 or start[position] == 69:
-            marked = True
-        target[position] = start[position]
-    target += size
-    if not marked:
-        target[0] = 46
-        target[1] = 48
-        target += 2
-    return target

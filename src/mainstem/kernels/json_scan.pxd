@@ -1,9 +1,10 @@
 """The text of JSON (RFC 8259): what every JSON kernel walks over (see json_scan.pyx)."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcmp
 
 from mainstem.kernels.columns cimport BinaryColumn
+from mainstem.kernels.json_text cimport plain_end
 from mainstem.kernels.payload_columns cimport is_utf8
 
 cdef enum:
@@ -38,37 +39,13 @@ cdef inline bint read_word(Cursor* c, const char* word, int size) noexcept nogil
 
 cdef inline bint read_string(Cursor* c, const uint8_t** text, int64_t* size) noexcept nogil:
     """The string at the cursor, behind which it then is; False where it is not one."""
-    cdef const uint8_t* p = c.p + 1
-    cdef const uint8_t* start = p
-    cdef const uint8_t* end = c.end
-    cdef uint64_t word, quotes, slashes, low
+    cdef const uint8_t* start = c.p + 1
     cdef bint high = False
-    while True:
-        while end - p >= 8:  # eight bytes without quote, backslash or control character
-            memcpy(&word, p, 8)
-            quotes = word ^ <uint64_t>0x2222222222222222
-            slashes = word ^ <uint64_t>0x5C5C5C5C5C5C5C5C
-            low = (
-                ((quotes - <uint64_t>0x0101010101010101) & ~quotes)
-                | ((slashes - <uint64_t>0x0101010101010101) & ~slashes)
-                | ((word - <uint64_t>0x2020202020202020) & ~word)
-            ) & <uint64_t>0x8080808080808080
-            if word & <uint64_t>0x8080808080808080:
-                high = True
-            if low:
-                break
-            p += 8
-        if p >= end:
-            return False
-        if p[0] == 34:
-            break
-        if p[0] == 92:
-            return escaped_string(c, start, p, text, size)
-        if p[0] < 32:
-            return False
-        if p[0] >= 128:
-            high = True
-        p += 1
+    cdef const uint8_t* p = plain_end(start, c.end, &high)
+    if p >= c.end:
+        return False
+    if p[0] != 34:
+        return p[0] == 92 and escaped_string(c, start, p, text, size)
     if high and not is_utf8(start, p - start):
         return False
     text[0] = start

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from mainstem.client.append import Appended, Appender, AppendOptions
+from mainstem.client.append import Appender, AppendOptions
 from mainstem.client.arguments import check_seconds
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer import GroupConsumer, TopicPartition
 from mainstem.client.retry import Gate
+from mainstem.client.sent import Appended
 from mainstem.client.transactions.coordinator import TransactionCoordinator, fenced
 from mainstem.client.transactions.producer import TransactionalProducer
 from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
