@@ -45,11 +45,11 @@ def unheard_by(stem: ms.Stem) -> Iterator[None]:
         await found.__aenter__()
         return found
 
-    found = run(enter())
+    found = run(enter)
     try:
         yield
     finally:
-        run(found.__aexit__(None, None, None))
+        run(found.__aexit__, None, None, None)
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -80,9 +80,9 @@ def test_an_append_waits_for_room_and_goes_on(
         topic.append([b"before"])
         with unheard_by(stem):
             held = threads.submit(topic.append, ROWS)
-            run(until(lambda: stem._stem.producer._held, "the first rows to be held"))
+            run(until, lambda: stem._stem.producer._held, "the first rows to be held")
             waiting = [threads.submit(topic.append, [b"%d" % n]) for n in range(2)]
-            run(until(lambda: waits(stem._stem), "an append that waits"))
+            run(until, lambda: waits(stem._stem), "an append that waits")
             assert not any(work.done() for work in (held, *waiting))
         assert held.result(SECONDS).partitions[0].first_offset == 1
         assert [work.result(SECONDS).rows for work in waiting] == [1, 1]
@@ -144,7 +144,7 @@ def test_room_that_never_comes_is_told_with_what_to_do(
         topic.append([b"before"])
         with unheard_by(stem):
             held = threads.submit(topic.append, ROWS)
-            run(until(lambda: stem._stem.producer._held, "the first rows to be held"))
+            run(until, lambda: stem._stem.producer._held, "the first rows to be held")
             with pytest.raises(ms.Unavailable, match=told):
                 topic.append([b"late"])
         held.exception(SECONDS)  # acknowledged, or late itself

@@ -150,7 +150,7 @@ def test_a_blocking_call_on_our_own_loop_is_invalid_not_a_deadlock(stem: ms.Stem
         with pytest.raises(ms.Invalid, match="use aopen or aconnect"):
             stem.topics()
 
-    run(inside())
+    run(inside)
 
 
 def test_the_asynchronous_twin_has_the_same_names() -> None:

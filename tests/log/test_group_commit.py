@@ -185,3 +185,21 @@ def test_appends_reads_and_syncs_from_many_threads_agree(tmp_path: Path) -> None
     assert len({whole(partition) for partition in partitions}) == 1
     commits.close()
     log.close()
+
+
+def test_a_partition_deleted_as_its_sync_begins_is_closed_not_a_broken_disk(log: Log) -> None:
+    partition = log.open("t", 0)
+    partition.append(batch(3))
+
+    class Meanwhile:
+        """The lock that a sync takes first; the partition is deleted while it is waited for."""
+
+        def __enter__(self) -> None:
+            log.delete("t", 0)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    partition._durability._syncing = Meanwhile()  # type: ignore[assignment]
+    with pytest.raises(Closed):
+        partition.sync()

@@ -24,28 +24,28 @@ class Access:
     def describe_cluster(self) -> ClusterDescription:
         """The cluster's id, controller and brokers."""
         self._check()
-        return run(self._access.describe_cluster())
+        return run(self._access.describe_cluster)
 
     def acls(self, **wanted: Any) -> list[Acl]:
         """Rules that fit all of ``wanted``, fields of ``Acl``; ``pattern="match"`` finds every
         rule that applies to ``name``."""
         self._check()
-        return run(self._access.acls(**wanted))
+        return run(self._access.acls, **wanted)
 
     def create_acls(self, rules: Iterable[Acl]) -> None:
         """Add rules; one that exists already stays. Raises for the first that is refused."""
         self._check()
-        run(self._access.create_acls(rules))
+        run(self._access.create_acls, rules)
 
     def delete_acls(self, **wanted: Any) -> list[Acl]:
         """Delete the rules that fit, as for ``acls``; what was deleted."""
         self._check()
-        return run(self._access.delete_acls(**wanted))
+        return run(self._access.delete_acls, **wanted)
 
     def users(self, names: Sequence[str] | None = None) -> list[User]:
         """Users with SCRAM credentials, sorted; of ``names``, those that exist."""
         self._check()
-        return run(self._access.users(names))
+        return run(self._access.users, names)
 
     def set_password(
         self,
@@ -57,19 +57,19 @@ class Access:
     ) -> None:
         """Create a user or change the password. Only a salted hash of it leaves this process."""
         self._check()
-        run(self._access.set_password(user, password, mechanism=mechanism, iterations=iterations))
+        run(self._access.set_password, user, password, mechanism=mechanism, iterations=iterations)
 
     def delete_user(self, user: str, *, mechanism: ScramMechanism | None = None) -> None:
         """Delete a user's credentials, or those of one mechanism. Raises ``Invalid`` for none."""
         self._check()
-        run(self._access.delete_user(user, mechanism=mechanism))
+        run(self._access.delete_user, user, mechanism=mechanism)
 
     def quotas(self, entity: Entity | None = None) -> list[Quota]:
         """All quotas, or those set for exactly this entity."""
         self._check()
-        return run(self._access.quotas(entity))
+        return run(self._access.quotas, entity)
 
     def alter_quotas(self, entity: Entity, limits: Mapping[str, float | None]) -> None:
         """Set limits of an entity; ``None`` takes one away. See ``Quota`` for the names."""
         self._check()
-        run(self._access.alter_quotas(entity, limits))
+        run(self._access.alter_quotas, entity, limits)

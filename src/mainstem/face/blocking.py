@@ -38,7 +38,7 @@ def connect(address: str, **options: Any) -> Stem:
     ``options`` are the fields of ``mainstem.client.ClientConfig`` (times in seconds). Raises
     ``Unavailable`` when no broker answers, ``Invalid`` for a bad address or option.
     """
-    return Stem(run(aconnect(address, **options)))
+    return Stem(run(aconnect, address, **options))
 
 
 def open(  # noqa: A001 - reads as ms.open
@@ -54,7 +54,7 @@ def open(  # noqa: A001 - reads as ms.open
     ``BrokerConfig`` and ``LogConfig``), ``options`` those of ``connect``. Raises ``Corrupt``,
     ``Invalid``, or ``Unavailable`` when the directory's owner does not answer.
     """
-    return Stem(run(aopen(path, broker=broker, log=log, **options)))
+    return Stem(run(aopen, path, broker=broker, log=log, **options))
 
 
 class Batches(Iterator[Any]):
@@ -75,7 +75,7 @@ class Batches(Iterator[Any]):
         self._stem.check()
         if not self._batches:
             try:
-                self._batches.extend(run(self._reader.next_ones()))
+                self._batches.extend(run(self._reader.next_ones))
             except Exception:
                 self.close()
                 raise
@@ -90,7 +90,7 @@ class Batches(Iterator[Any]):
         reader, self._reader = self._reader, None
         self._batches.clear()
         if reader is not None and self._pid == os.getpid():
-            run(reader.close())
+            run(reader.close)
 
     def __del__(self) -> None:
         if self._reader is not None and self._pid == os.getpid():
@@ -152,17 +152,16 @@ class Topic:
         """
         self._stem.check()
         return run(
-            self._topic.append(
-                table,
-                key=key,
-                timestamp=timestamp,
-                partition=partition,
-                format=format,
-                acks=acks,
-                compression=compression,
-                compression_level=compression_level,
-                batch_bytes=batch_bytes,
-            )
+            self._topic.append,
+            table,
+            key=key,
+            timestamp=timestamp,
+            partition=partition,
+            format=format,
+            acks=acks,
+            compression=compression,
+            compression_level=compression_level,
+            batch_bytes=batch_bytes,
         )
 
     def read(
@@ -193,16 +192,15 @@ class Topic:
         """
         self._stem.check()
         reader = run(
-            self._topic.reader(
-                start,
-                end=end,
-                follow=follow,
-                partitions=partitions,
-                format=format,
-                batch_rows=batch_rows,
-                max_wait=max_wait,
-                isolation=isolation,
-            )
+            self._topic.reader,
+            start,
+            end=end,
+            follow=follow,
+            partitions=partitions,
+            format=format,
+            batch_rows=batch_rows,
+            max_wait=max_wait,
+            isolation=isolation,
         )
         return Batches(self._stem, reader)
 
@@ -212,12 +210,12 @@ class Topic:
         With ``committed`` the last is what comes before the first open transaction.
         """
         self._stem.check()
-        return run(self._topic.offsets(committed=committed))
+        return run(self._topic.offsets, committed=committed)
 
     def describe(self) -> TopicDescription:
         """Partitions, offsets and settings."""
         self._stem.check()
-        return run(self._topic.describe())
+        return run(self._topic.describe)
 
 
 class Stem:
@@ -259,7 +257,7 @@ class Stem:
         """Close the connections and, where it runs here, the broker. May be called twice."""
         if not self._closed and self._pid == os.getpid():
             self._closed = True
-            run(self._stem.close())
+            run(self._stem.close)
 
     def __enter__(self) -> Stem:
         return self
@@ -291,12 +289,12 @@ class Stem:
         """
         self.check()
         new: Any = {"create": create, "config": config, "replication": replication}
-        return Topic(self, run(self._stem.topic(name, partitions, **new)))
+        return Topic(self, run(self._stem.topic, name, partitions, **new))
 
     def topics(self, *, internal: bool = False) -> list[str]:
         """Names of all topics, sorted."""
         self.check()
-        return run(self._stem.topics(internal=internal))
+        return run(self._stem.topics, internal=internal)
 
     def create_topic(
         self,
@@ -308,23 +306,24 @@ class Stem:
     ) -> Topic:
         """A new topic, see ``topic``. Raises ``Conflict`` where it exists."""
         self.check()
-        made = self._stem.create_topic(name, partitions, config=config, replication=replication)
-        return Topic(self, run(made))
+        create = self._stem.create_topic
+        made = run(create, name, partitions, config=config, replication=replication)
+        return Topic(self, made)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic with all its records."""
         self.check()
-        run(self._stem.delete_topic(name))
+        run(self._stem.delete_topic, name)
 
     def describe_topic(self, name: str) -> TopicDescription:
         """Partitions, offsets and settings of a topic."""
         self.check()
-        return run(self._stem.describe_topic(name))
+        return run(self._stem.describe_topic, name)
 
     def topic_settings(self, name: str) -> list[Setting]:
         """All settings of a topic, with where each value comes from."""
         self.check()
-        return run(self._stem.topic_settings(name))
+        return run(self._stem.topic_settings, name)
 
     def alter_topic(
         self,
@@ -335,12 +334,12 @@ class Stem:
     ) -> None:
         """Add partitions and change settings; a setting of ``None`` goes back to its default."""
         self.check()
-        run(self._stem.alter_topic(name, partitions=partitions, config=config))
+        run(self._stem.alter_topic, name, partitions=partitions, config=config)
 
     def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
         """Drop records before these offsets by partition; the first offsets left."""
         self.check()
-        return run(self._stem.delete_records(name, before))
+        return run(self._stem.delete_records, name, before)
 
     # --- membership --------------------------------------------------------------------------
 
@@ -386,7 +385,7 @@ class Stem:
             assignor=assignor, instance_id=instance_id, session_timeout=session_timeout,
             heartbeat_interval=heartbeat_interval, max_poll_interval=max_poll_interval,
         )  # fmt: skip
-        run(found.start())
+        run(found.start)
         return Consumer(self, found, callbacks)
 
     def transactions(self, transactional_id: str, *, timeout: float = 60.0) -> Transactions:
@@ -398,7 +397,7 @@ class Stem:
         """
         self.check()
         found = self._stem.transactions(transactional_id, timeout=timeout)
-        run(found.start())
+        run(found.start)
         return Transactions(self, found)
 
     # --- groups ------------------------------------------------------------------------------
@@ -406,27 +405,27 @@ class Stem:
     def groups(self) -> list[GroupListing]:
         """All consumer groups."""
         self.check()
-        return run(self._stem.groups())
+        return run(self._stem.groups)
 
     def describe_group(self, group: str) -> GroupDescription:
         """Members, committed offsets and lag of a group."""
         self.check()
-        return run(self._stem.describe_group(group))
+        return run(self._stem.describe_group, group)
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """A group's committed offsets by topic and partition; empty for an unknown group."""
         self.check()
-        return run(self._stem.committed(group))
+        return run(self._stem.committed, group)
 
     def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
         """Set offsets of a group that has no members. Raises ``Conflict`` where it has."""
         self.check()
-        run(self._stem.commit(group, offsets))
+        run(self._stem.commit, group, offsets)
 
     def require_idle(self, group: str) -> None:
         """Raise ``Conflict`` if the group has running members."""
         self.check()
-        run(self._stem.require_idle(group))
+        run(self._stem.require_idle, group)
 
     def reset_group(
         self, group: str, topic: str, to: Points, *, dry_run: bool = False
@@ -436,9 +435,9 @@ class Stem:
         With ``dry_run`` nothing changes. Raises ``Conflict`` while the group has members.
         """
         self.check()
-        return run(self._stem.reset_group(group, topic, to, dry_run=dry_run))
+        return run(self._stem.reset_group, group, topic, to, dry_run=dry_run)
 
     def delete_group(self, group: str) -> None:
         """Forget a group and its offsets. Raises ``Conflict`` while it has members."""
         self.check()
-        run(self._stem.delete_group(group))
+        run(self._stem.delete_group, group)

@@ -171,13 +171,13 @@ class Consumer(Iterator[Any]):
         or another holder of its ``instance_id`` took over.
         """
         core = self._open().core
-        while isinstance(found := run(core.step(timeout)), Change):
+        while isinstance(found := run(core.step, timeout), Change):
             callback = self._callbacks.get(found.kind)
             try:
                 if callback is not None:
                     callback(list(found.partitions))
             finally:
-                run(core.acknowledge(found))
+                run(core.acknowledge, found)
         return found
 
     def __next__(self) -> Any:
@@ -192,7 +192,7 @@ class Consumer(Iterator[Any]):
         the next ``poll`` or ``commit``. Raises ``Conflict`` when a partition went to another
         member meanwhile; nothing of it is committed then.
         """
-        run(self._open().commit(offsets, wait=wait))
+        run(self._open().commit, offsets, wait=wait)
 
     @property
     def assignment(self) -> dict[TopicPartition, int]:
@@ -211,23 +211,23 @@ class Consumer(Iterator[Any]):
 
     def committed(self) -> dict[TopicPartition, int]:
         """The group's commits in the assigned partitions; those without one are left out."""
-        return run(self._open().committed())
+        return run(self._open().committed)
 
     def lag(self) -> dict[TopicPartition, int]:
         """Offsets between what was handed out and the end, for each assigned partition."""
-        return run(self._open().lag())
+        return run(self._open().lag)
 
     def seek(self, topic: str, partition: int, to: Point) -> None:
         """Go on at ``to``, as in ``Topic.read``. Raises ``Invalid`` where that is not assigned."""
-        run(self._open().seek(topic, partition, to))
+        run(self._open().seek, topic, partition, to)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Hand out nothing of these until ``resume``; they stay assigned."""
-        run(self._open().pause(partitions))
+        run(self._open().pause, partitions)
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Undo ``pause``."""
-        run(self._open().resume(partitions))
+        run(self._open().resume, partitions)
 
     def close(self, *, processed: bool = True) -> None:
         """Commit where that is automatic, and leave the group. May be called twice.
@@ -237,7 +237,7 @@ class Consumer(Iterator[Any]):
         """
         consumer, self._consumer = self._consumer, None
         if consumer is not None and self._pid == os.getpid():
-            run(consumer.close(processed=processed))
+            run(consumer.close, processed=processed)
 
     def __del__(self) -> None:
         if getattr(self, "_consumer", None) is not None and self._pid == os.getpid():

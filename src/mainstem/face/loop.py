@@ -6,11 +6,13 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
 
 from mainstem.errors import Invalid
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -29,24 +31,44 @@ _running: _Loop | None = None
 _lock = threading.Lock()
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the shared loop and return its result. Ctrl-C cancels it.
-
-    Thread-safe. Raises ``Invalid`` on the loop's own thread, where waiting would never end.
-    """
+def _start() -> _Loop:
     global _running  # noqa: PLW0603 - one per process
     with _lock:
         if _running is None:
             _running = _Loop()
-        running = _running
+        return _running
+
+
+def run(work: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **named: P.kwargs) -> T:
+    """Call a coroutine function on the shared loop and return its result. Ctrl-C cancels it.
+
+    The function, not a coroutine: Ctrl-C may come at any moment, also between the two. Thread-safe.
+    Raises ``Invalid`` on the loop's own thread, where waiting would never end.
+    """
+    running = _running or _start()
     if threading.current_thread() is running.thread:
-        work.close()
         raise Invalid("a blocking call inside Mainstem's own event loop: use aopen or aconnect")
-    future = asyncio.run_coroutine_threadsafe(work, running.loop)
+    answer: Future[T] = Future()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def settle() -> None:
+        try:
+            answer.set_result(await work(*args, **named))
+        except asyncio.CancelledError:
+            answer.cancel()
+        except BaseException as error:
+            answer.set_exception(error)
+
     try:
-        return future.result()
+        running.loop.call_soon_threadsafe(
+            lambda: tasks.append(running.loop.create_task(settle()))  # the loop holds it weakly
+        )
+        return answer.result()
     except KeyboardInterrupt:
-        future.cancel()
+        running.loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+        raise
+    except Exception:
+        del answer  # it, the error and its frames would hold each other, and with them the rows
         raise
 
 

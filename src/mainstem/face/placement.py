@@ -36,7 +36,7 @@ class Placement:
         acknowledged records may be lost. Raises ``Unavailable`` where no replica can lead.
         """
         self._check()
-        return run(self._placement.elect_leaders(topic, partitions, unclean=unclean))
+        return run(self._placement.elect_leaders, topic, partitions, unclean=unclean)
 
     def reassign(self, topic: str, replicas: Mapping[int, Sequence[int] | None]) -> None:
         """Move partitions to other brokers, by partition, the preferred leader first.
@@ -46,9 +46,9 @@ class Placement:
         that do not exist, ``Conflict`` where there is no move to take back.
         """
         self._check()
-        run(self._placement.reassign(topic, replicas))
+        run(self._placement.reassign, topic, replicas)
 
     def reassignments(self, topic: str | None = None) -> list[Reassignment]:
         """Moves under way, of all topics or one; one that ended is not there any more."""
         self._check()
-        return run(self._placement.reassignments(topic))
+        return run(self._placement.reassignments, topic)

@@ -167,17 +167,16 @@ class Transaction:
         """
         self._transactions.check()
         return run(
-            self._transaction.append(
-                topic,
-                table,
-                key=key,
-                timestamp=timestamp,
-                partition=partition,
-                format=format,
-                compression=compression,
-                compression_level=compression_level,
-                batch_bytes=batch_bytes,
-            )
+            self._transaction.append,
+            topic,
+            table,
+            key=key,
+            timestamp=timestamp,
+            partition=partition,
+            format=format,
+            compression=compression,
+            compression_level=compression_level,
+            batch_bytes=batch_bytes,
         )
 
     def send_offsets(
@@ -189,7 +188,7 @@ class Transaction:
         its group went on without it.
         """
         self._transactions.check()
-        run(self._transaction.send_offsets(consumer.inner, offsets))
+        run(self._transaction.send_offsets, consumer.inner, offsets)
 
     def commit(self) -> None:
         """Make all of it count.
@@ -198,12 +197,12 @@ class Transaction:
         ``Unavailable`` when no answer came: it may count or not; call ``commit`` again to know.
         """
         self._transactions.check()
-        run(self._transaction.commit())
+        run(self._transaction.commit)
 
     def abort(self) -> None:
         """Make it never have been; its consumers hand out the same records again."""
         self._transactions.check()
-        run(self._transaction.abort())
+        run(self._transaction.abort)
 
     def __enter__(self) -> Transaction:
         return self
@@ -215,7 +214,7 @@ class Transaction:
         trace: TracebackType | None,
     ) -> None:
         self._transactions.check()
-        run(self._transaction.__aexit__(kind, error, trace))
+        run(self._transaction.__aexit__, kind, error, trace)
 
 
 class Transactions:
@@ -249,14 +248,14 @@ class Transactions:
         async def begin() -> None:
             client.begin(inner)
 
-        run(begin())
+        run(begin)
         return Transaction(self, client)
 
     def close(self) -> None:
         """Abort what is open. May be called twice."""
         transactions, self._transactions = self._transactions, None
         if transactions is not None and self._pid == os.getpid():
-            run(transactions.close())
+            run(transactions.close)
 
     def __del__(self) -> None:
         if getattr(self, "_transactions", None) is not None and self._pid == os.getpid():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from mainstem.errors import Unavailable
+from mainstem.errors import Closed, Unavailable
 from mainstem.log import checkpoints
 from mainstem.log.segment import Segment
 from mainstem.log.storage import Storage
@@ -29,6 +29,7 @@ class Durability:
         self.indexes_unknown = False  # an index file's sync failed: let recovery rebuild it
         self.offset = storage.log_end_offset
         self._failed: str | None = None
+        self._closed = False
 
     def wrote(self, segment: Segment) -> None:
         """Bytes go to ``segment``; called under the lock that also moves the log end offset."""
@@ -60,10 +61,13 @@ class Durability:
     def sync(self) -> None:
         """Make everything appended so far durable. Blocks; meant for a thread of its own.
 
-        Raises ``Unavailable`` and poisons the partition if the disk refuses.
+        Raises ``Unavailable`` and poisons the partition if the disk refuses, ``Closed`` once the
+        partition is closed: its files may be gone by then.
         """
         with self._syncing:
             with self._lock:
+                if self._closed:
+                    raise Closed(f"{self._storage.name} is closed")
                 failure = self.failure
                 if failure is not None:
                     raise failure
@@ -89,6 +93,10 @@ class Durability:
                     segment.unsynced = segment in self._unsynced
             if sealed:
                 self._advance(sealed, target)
+
+    def close(self) -> None:
+        """No sync begins after this; called under the lock."""
+        self._closed = True
 
     def checkpoint(self) -> None:
         """Sync, and let recovery begin at what is durable from now on."""

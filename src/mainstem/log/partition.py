@@ -254,6 +254,7 @@ class Partition:
                 ) from error
             finally:
                 self._closed = True
+                self._durability.close()
                 for segment in self._storage.segments:
                     self._storage.environment.handles.forget(segment)
 
