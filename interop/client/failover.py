@@ -48,7 +48,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60) -> No
 def coordinator(stem: ms.Stem, name: str, kind: int = 0) -> int:
     """The node that coordinates a group, or with kind 1 a transactional id."""
     cluster = stem._stem.cluster
-    return run(cluster.retrying(lambda deadline: cluster.coordinator(name, deadline, kind)))
+    return run(cluster.retrying, lambda deadline: cluster.coordinator(name, deadline, kind))
 
 
 def move_leaders(stem: ms.Stem, topic: str) -> None:
@@ -68,7 +68,7 @@ def ask(stem: ms.Stem, key: int, node: int | None = None, **fields: Any) -> Mess
     """One request that the public face does not have, to this node or any."""
     cluster = stem._stem.cluster
     message = Message(**fields)
-    return run(cluster.retrying(lambda deadline: cluster.call(key, message, deadline, node=node)))
+    return run(cluster.retrying, lambda deadline: cluster.call(key, message, deadline, node=node))
 
 
 class Task(threading.Thread):

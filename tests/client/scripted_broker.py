@@ -47,6 +47,8 @@ class ScriptedBroker:
         self.throttle_ms = 0  # what answers to Produce and Metadata ask for
         self.arrivals: list[tuple[int, float]] = []  # API key and time of each request
         self.address = ("", 0)
+        self.peers: list[ScriptedBroker] = []  # other nodes of the same cluster, 2 and so on
+        self.behind = False  # it has not heard of the topic yet
         self._next: dict[tuple[int, int], int] = {}
         self._seen: dict[tuple[int, int, int], int] = {}
         self._writers: set[asyncio.StreamWriter] = set()
@@ -102,20 +104,24 @@ class ScriptedBroker:
         ]
 
     def _metadata(self, request: Message) -> Message:
-        node = Message(node_id=1, host=self.address[0], port=self.address[1], rack=None)
+        nodes = [
+            Message(node_id=number, host=broker.address[0], port=broker.address[1], rack=None)
+            for number, broker in enumerate([self, *self.peers], 1)
+        ]
         parts = [
             Message(error_code=0, partition_index=p, leader_id=self.leader)
             for p in sorted(self.log)
         ]
-        wanted = ["t"] if request.topics is None else [topic.name for topic in request.topics]
+        known = [] if self.behind else ["t"]
+        wanted = known if request.topics is None else [topic.name for topic in request.topics]
         topics = [
             Message(error_code=0, name=name, topic_id=TOPIC_ID, partitions=parts)
-            if name == "t"
+            if name == "t" and not self.behind
             else Message(error_code=3, name=name, topic_id=None, partitions=[])
             for name in wanted
         ]
         return Message(
-            brokers=[node],
+            brokers=nodes,
             cluster_id="scripted",
             controller_id=1,
             topics=topics,

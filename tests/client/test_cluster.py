@@ -62,6 +62,24 @@ def test_metadata_is_asked_for_once_while_it_is_fresh() -> None:
     asyncio.run(run())
 
 
+def test_a_node_that_is_behind_does_not_make_a_topic_unknown() -> None:
+    async def run() -> None:
+        async with scripted_broker() as one, scripted_broker() as other:
+            one.peers.append(other)
+            cluster = Cluster([one.address], ClientConfig())
+            await cluster.start()
+            await cluster.topic("t", cluster.deadline())
+            one.behind = True
+            found = await cluster.topic("t", cluster.deadline(), fresh=True)
+            assert found.name == "t"
+            other.behind = True
+            with pytest.raises(ms.Invalid, match="there is no topic 't'"):
+                await cluster.topic("t", cluster.deadline(), fresh=True)
+            await cluster.close()
+
+    asyncio.run(run())
+
+
 def test_a_lost_connection_is_opened_again() -> None:
     async def run() -> None:
         async with scripted_broker() as broker:

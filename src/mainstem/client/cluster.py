@@ -6,6 +6,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -220,10 +221,10 @@ class Cluster:
     # --- metadata ----------------------------------------------------------------------------
 
     async def refresh(
-        self, topics: list[str] | None, deadline: Deadline
+        self, topics: list[str] | None, deadline: Deadline, node: int | None = None
     ) -> dict[str, MainstemError]:
         """Ask for these topics, all with ``None``; errors by topic, those worth a retry raised."""
-        answer = await self.call(metadata.METADATA, metadata.request(topics), deadline)
+        answer = await self.call(metadata.METADATA, metadata.request(topics), deadline, node=node)
         errors = self.metadata.merge(answer, complete=topics is None)
         now = asyncio.get_running_loop().time()
         self._refreshed.update(
@@ -248,11 +249,21 @@ class Cluster:
 
         error = (await retry(ask, deadline)).get(name)
         if error is not None and error.code == _UNKNOWN_TOPIC:
+            if found is not None and await self._is_elsewhere(name, deadline):
+                return self.metadata.topics[name]
             await self.refresh(None, deadline)
             raise metadata.unknown_topic(name, list(self.metadata.topics))
         if error is not None:
             raise error
         return self.metadata.topics[name]
+
+    async def _is_elsewhere(self, name: str, deadline: Deadline) -> bool:
+        """Whether some node knows a topic that was there before: the one asked may be behind."""
+        for node in list(self.metadata.nodes) if len(self.metadata.nodes) > 1 else []:
+            with suppress(Unavailable):
+                if not await self.refresh([name], deadline, node):
+                    return True
+        return False
 
     def forget(self, topic: str) -> None:
         """Ask again before this topic's leaders are used next."""
