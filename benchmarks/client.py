@@ -9,13 +9,15 @@ each round's. acks=all and idempotence for all that have it; batches of 1 MB; ro
 The bare loop is no client at all: the topic's own bytes, with nothing parsed, checked or decoded.
 ``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or ``send`` to ``recv``, ``write`` and
 ``fdatasync``, with five requests of 1 MB in flight, which is all that an idempotent producer may
-have to a partition. Where it is not ten times confluent-kafka either, no client can be here.
+have to a partition. With zstd it is the compression of these rows, on every core, and nothing
+else. Where it is not ten times confluent-kafka either, no client can be here.
 
 Traps: figures are per second, with fewer rows for the slower clients; the broker shares the
 machine's cores with the client, and syncs what is appended to its disk, so with few cores a fast
 client measures broker and disk. Peers hold one object per row before the clock starts, we a
-table. One setting of confluent-kafka is not the default: with ``queued.min.messages`` as it is,
-librdkafka stops fetching for a second whenever 100,000 are in line. What its ``consume()`` returns
+table. Two settings of confluent-kafka are not the default: with ``queued.min.messages`` and
+``queued.max.messages.kbytes`` as they are, librdkafka stops fetching for a second whenever 100,000
+or 64 MB are in line. What its ``consume()`` returns
 is not even looked at for raw records.
 """
 
@@ -154,7 +156,7 @@ def _case(
     bench.context.progress(f"client: {label}")
     plain = not as_json and codec is None
     found: dict[str, dict[str, list[Any]]] = {"append": {}, "consume": {}}
-    for turn in range(bench.context.pick(5, 3) if plain else 2):
+    for turn in range(bench.context.pick(5, 3) if plain else 3):
         for name in ["mainstem", *PEERS]:
             scale = 8 if size == 1000 else 1
             rows = max(FEWEST, ROWS.get(name, 0) // scale)
@@ -168,8 +170,9 @@ def _case(
                     answer = bench.workers[name].ask(do, topic=topic, **task | {"rows": rows})
                     assert answer["rows"] == rows, (name, do, answer)
                     found[do].setdefault(name, []).append(answer)
-                if name == "mainstem" and plain:
-                    for do, answer in _bare(bench, topic, rows).items():
+                if name == "mainstem" and (plain or codec):
+                    bare = _bare(bench, topic, rows) if plain else _codec(bench, size, rows)
+                    for do, answer in bare.items():
                         found[do].setdefault("bare", []).append(answer)
     return [_row(f"{do} {label}", found[do], plain) for do in found]
 
@@ -185,12 +188,19 @@ def _bare(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
         source = worker.ask("consume", address=address, bytes=size)
     path = str(bench.context.directory / "bare")
     with running("durable", path, "1000000") as address:
-        sink = worker.ask("append", address=address, bytes=min(whole, 256_000_000))
+        sink = worker.ask("append", address=address, bytes=whole)
     share = rows / whole  # rows a byte
     return {
         "append": sink | {"rows": sink["rows"] * share},
         "consume": source | {"rows": source["rows"] * share},
     }
+
+
+def _codec(bench: Bench, size: int, rows: int) -> dict[str, Any]:
+    """The compression and nothing else."""
+    ask = bench.workers["bare"].ask
+    backward = {"append": False, "consume": True}
+    return {do: ask("codec", size=size, rows=rows, back=back) for do, back in backward.items()}
 
 
 def _row(what: str, found: dict[str, list[Any]], gated: bool) -> PeerRow:

@@ -26,7 +26,8 @@ def write(rows: Sequence[PeerRow], machine: Mapping[str, str]) -> None:
 
 _HOW = """
 Thousands of records a second, or milliseconds; *bare loop x* is what the same bytes reach with no
-client and no broker, as a multiple of confluent-kafka: no client can be faster than that here. Peak
+client and no broker (with zstd: its compression alone, on every core), as a multiple of
+confluent-kafka: no client can be faster than that here. Peak
 memory is what our process needed on top of the table, in MB. Made by
 `python -m benchmarks --only client --readme`; how it is measured is in
 [client.py](client.py).

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import msgspec
 
 Task = dict[str, Any]
 BATCH_BYTES = 1_000_000
+ZSTD = 4  # Kafka's number for it
 IN_FLIGHT = 5  # requests, of an idempotent producer, to a partition
 
 
@@ -92,7 +95,7 @@ class Mainstem:
         return pa.schema([*whole, ("note", pa.string())])
 
     def append(self, task: Task) -> Task:
-        table = _table(task["rows"], task["size"], task["json"], task["partitions"])
+        table = _table(task["rows"], task["size"], task["json"])
         topic = self.stem.topic(task["topic"])
         options = {"compression": task["codec"], "format": self._format(task)}
         return timed(lambda: topic.append(table, **options).rows)
@@ -162,8 +165,9 @@ class Confluent:
     def consume(self, task: Task) -> Task:
         from confluent_kafka import Consumer, TopicPartition
 
-        # Its queue of 100,000 records would fill up and then be left alone for a second.
+        # Its queue of 100,000 records or 64 MB would fill up and then be left alone for a second.
         settings = {"group.id": "bench", "enable.auto.commit": False, "queued.min.messages": 10**7}
+        settings["queued.max.messages.kbytes"] = 2_000_000
         consumer = Consumer(self.settings | settings | {"auto.offset.reset": "earliest"})
         consumer.list_topics(task["topic"], timeout=10)
         wanted, clock = task["rows"], Clock()
@@ -377,6 +381,20 @@ class Bare:
 
         return timed(work)
 
+    def codec(self, task: Task) -> Task:
+        """zstd alone, on every core: the same rows in the same batches, compressed or back."""
+        from mainstem.wire import encode_batches
+        from mainstem.wire.compression import compress, decompress
+
+        rows = min(task["rows"], 100_000_000 // task["size"])
+        values = _table(rows, task["size"], False)["value"].combine_chunks()
+        blocks = list(encode_batches(values, batch_bytes=BATCH_BYTES, now_ms=0))
+        packed = [compress(ZSTD, block) for block in blocks]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            if task["back"]:
+                return timed(lambda: rows * all(pool.map(partial(decompress, ZSTD), packed)))
+            return timed(lambda: rows * all(pool.map(partial(compress, ZSTD), blocks)))
+
 
 def _dial(address: str) -> socket.socket:
     host, port = address.rsplit(":", 1)
@@ -386,19 +404,14 @@ def _dial(address: str) -> socket.socket:
 
 
 @lru_cache(maxsize=1)
-def _table(count: int, size: int, as_json: bool, partitions: int) -> Any:
+def _table(count: int, size: int, as_json: bool) -> Any:
     import pyarrow as pa
 
     few = padded_rows(10_000, size)
     table = pa.Table.from_pylist(few)
     if not as_json:
         table = pa.table({"value": pa.array(map(msgspec.json.encode, few), pa.binary())})
-    table = pa.concat_tables([table] * (count // 10_000)).combine_chunks()
-    if partitions > 1:  # as the peers: rows without a key in turn, in large runs
-        step = len(table) // partitions + 1
-        parts = [pa.repeat(pa.scalar(index, pa.int32()), step) for index in range(partitions)]
-        table = table.append_column("_partition", pa.concat_arrays(parts).slice(0, len(table)))
-    return table
+    return pa.concat_tables([table] * (count // 10_000)).combine_chunks()
 
 
 def _rows(task: Task) -> list[Any]:
