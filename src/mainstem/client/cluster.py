@@ -34,7 +34,8 @@ class ClientConfig:
     ``retry_for`` bounds a whole operation with its retries, ``request_timeout`` one request,
     ``metadata_max_age`` how long a leader is believed without asking again. Small appends to one
     ``Topic`` wait ``linger`` for others, and share a record batch with those that come. While
-    ``buffer_bytes`` of record batches are not acknowledged, appends wait for room.
+    ``buffer_bytes`` of record batches are not acknowledged, appends wait for room; each then holds
+    a few slices of 8 MiB more, which are being encoded.
     ``security`` is a login, ``tls`` how to encrypt: ``True`` (the system's authorities),
     ``Tls(…)`` or a context.
     """

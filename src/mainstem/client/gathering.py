@@ -58,9 +58,10 @@ class StickyTurn(Turn):
 
     def take(self, partitions: int) -> int:
         """See ``Turn``."""
-        if self._stay is None or self._stay >= partitions:
-            self._stay = super().take(partitions)
-        return self._stay
+        stay = self._stay  # large slices are split in threads: the loop may move on meanwhile
+        if stay is None or stay >= partitions:
+            stay = self._stay = super().take(partitions)
+        return stay
 
     def move_on(self, partition: int) -> None:
         """This partition's batch has gone."""
