@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from mainstem.kernels.checksum cimport crc_of
+from mainstem.kernels.checksum cimport crc_without_gil
 from mainstem.kernels.columns cimport Memory, allocate
 from mainstem.kernels.lsm_blocks cimport BLOCK_HEADER, BLOCK_ROWS, HASH_SHIFT
 from mainstem.kernels.lsm_core cimport DELETE, MERGE, VARIABLE, Row, align, compare, copy, hash_key
@@ -26,6 +26,7 @@ cdef struct Plan:
     uint64_t key_bytes
     uint64_t value_bytes
     uint64_t size
+    uint32_t crc
 
 
 cdef void _plan(
@@ -139,7 +140,6 @@ def encode_blocks(
     cdef Memory data, hashes
     cdef Memory room
     cdef Plan* plans
-    cdef uint32_t crc
     cdef const Row* last
     if start < 0 or start > end or end > rows.count:
         raise IndexError(f"rows {start} to {end} of {rows.count}")
@@ -173,6 +173,7 @@ def encode_blocks(
                 memset(data.data + size + plans[i].size - 64, 0, 64)
                 _write_padded(data.data + size, rows.rows + plans[i].start, &plans[i],
                               <uint64_t*>hashes.data + (plans[i].start - start))
+                plans[i].crc = crc_without_gil(data.data + size, plans[i].size, 0)
                 size += plans[i].size
     if bad >= 0:
         raise ValueError(f"row {bad} to be written is not above the one before: a source is damaged")
@@ -180,8 +181,8 @@ def encode_blocks(
     size = 0
     for i in range(made):
         last = &rows.rows[plans[i].start + plans[i].rows - 1]
-        crc = crc_of(data.data + size, plans[i].size, 0)
-        blocks.append((size, plans[i].size, plans[i].rows, last.key[:last.key_size], crc))
+        blocks.append(
+            (size, plans[i].size, plans[i].rows, last.key[:last.key_size], plans[i].crc))
         size += plans[i].size
     return data, blocks, hashes, at
 
