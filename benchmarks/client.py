@@ -10,7 +10,7 @@ The bare loop is no client at all: the topic's own bytes, with nothing parsed, c
 ``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or ``send`` to ``recv``, ``write`` and
 ``fdatasync``, with five requests of 1 MB in flight, which is all that an idempotent producer may
 have to a partition. With zstd it is the compression of these rows, on every core, and nothing
-else. Where it is not ten times confluent-kafka either, no client can be here.
+else. Near it nothing is left to be had here; appends can pass it, as the log reserves space ahead.
 
 Traps: figures are per second, with fewer rows for the slower clients; the broker shares the
 machine's cores with the client, and syncs what is appended to its disk, so with few cores a fast

@@ -31,8 +31,8 @@ _ACKS: dict[Any, int] = {"all": -1, -1: -1, 1: 1, 0: 0}
 CODECS: dict[str | None, int] = {None: 0, "none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 _LEVELS = {"gzip": 9, "lz4": 12, "zstd": 22}
 _SMALL_ROWS = 512
-#: Slices being encoded beside the one that is sent: as many as there are cores to do it.
-_AHEAD = min(4, os.cpu_count() or 1)
+#: Slices under way: one a core that encodes, and one that waits for room to be sent.
+_AHEAD = min(4, os.cpu_count() or 1) + 1
 _BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
 
 
