@@ -184,6 +184,9 @@ def travel(topic: ms.Topic, case: Case, write: Any, read: Any) -> None:
     batches = list(topic.read(start, format=read, batch_rows=case.batch_rows))
     assert sum(batch.num_rows for batch in batches) == wanted.num_rows
     found = pa.Table.from_batches(batches) if batches else wanted.slice(0, 0)
+    # What was read, not what is made of it below: pyarrow's own array() gives the dictionary of a
+    # null struct an index that it has not.
+    found.validate(full=True)
     homes = found["_partition"].to_pylist() if batches else []
     for partition in range(3):
         here, expected = (
@@ -193,7 +196,6 @@ def travel(topic: ms.Topic, case: Case, write: Any, read: Any) -> None:
         for name, kind in zip(schema.names, schema.types, strict=True):
             chunks = [as_type(chunk, kind) for chunk in here.column(name).chunks]
             column = pa.chunked_array(chunks, kind)
-            column.validate(full=True)
             assert same(column, expected.column(name)), (name, column, expected.column(name))
 
 
