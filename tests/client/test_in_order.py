@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -109,6 +110,19 @@ def test_what_is_stopped_is_not_handed_over() -> None:
         assert desk.found == []
 
     run(scenario)
+
+
+def test_a_failure_that_is_stopped_unseen_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk(2)
+        await desk.line.put(desk.work(0, ValueError("nobody asks")))
+        desk.open(0)
+        await settle()
+        await desk.line.stop()
+
+    run(scenario)
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_a_failure_that_came_before_it_was_waited_for_names_its_rows() -> None:

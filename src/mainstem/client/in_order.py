@@ -39,8 +39,8 @@ class InOrder(Generic[T]):
             await self._last
 
     async def stop(self) -> None:
-        """Drop what was not handed over."""
-        running = list(self._running)
+        """Drop what was not handed over, and a failure that nobody has seen."""
+        running = {*self._running, *([] if self._last is None else [self._last])}
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
