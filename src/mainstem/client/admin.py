@@ -14,6 +14,7 @@ from mainstem.client.retry import Deadline
 from mainstem.errors import Invalid, Unavailable
 from mainstem.wire import Message
 
+_LEARNING_SECONDS = 5.0  # that nodes get to hear of a deletion
 _CREATE_TOPICS, _DELETE_TOPICS, _DELETE_RECORDS = 19, 20, 21
 _DESCRIBE_CONFIGS, _CREATE_PARTITIONS, _INCREMENTAL_ALTER_CONFIGS = 32, 37, 44
 _TOPIC_RESOURCE = 2
@@ -155,13 +156,23 @@ class Admin:
         await self._cluster.retrying(usable)
 
     async def delete(self, name: str) -> None:
-        """Delete a topic and its records. Raises ``Invalid`` with the nearest name if unknown."""
+        """Delete a topic and its records, and wait a moment until all nodes have heard of it.
+
+        Raises ``Invalid`` with the nearest name if unknown.
+        """
         known = await self._known(name)
         topic = Message(name=name, topic_id=None)
         if (await self._version(_DELETE_TOPICS)) >= 6:
             topic = Message(name=None, topic_id=known.id) if known.id else topic
         message = Message(topics=[topic], timeout_ms=30_000)
         await self._change(_DELETE_TOPICS, message, f"delete topic {name!r}", "responses")
+        deadline = self._cluster.deadline(_LEARNING_SECONDS)
+        while await self._cluster.any_knows(name, deadline):
+            found = self._cluster.metadata.topics.get(name)
+            if found is None or found.id != known.id:  # another of that name already
+                break
+            if not await deadline.pause():
+                break  # it is gone for good all the same
         self._cluster.metadata.topics.pop(name, None)
         self._cluster.forget(name)
 

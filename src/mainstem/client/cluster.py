@@ -250,7 +250,8 @@ class Cluster:
 
         error = (await retry(ask, deadline)).get(name)
         if error is not None and error.code == _UNKNOWN_TOPIC:
-            if found is not None and await self._is_elsewhere(name, deadline):
+            others = found is not None and len(self.metadata.nodes) > 1
+            if others and await self.any_knows(name, deadline):
                 return self.metadata.topics[name]
             await self.refresh(None, deadline)
             raise metadata.unknown_topic(name, list(self.metadata.topics))
@@ -258,11 +259,11 @@ class Cluster:
             raise error
         return self.metadata.topics[name]
 
-    async def _is_elsewhere(self, name: str, deadline: Deadline) -> bool:
-        """Whether some node knows a topic that was there before: the one asked may be behind."""
-        for node in list(self.metadata.nodes) if len(self.metadata.nodes) > 1 else []:
+    async def any_knows(self, topic: str, deadline: Deadline) -> bool:
+        """Whether some node lists a topic: each learns of what was created or deleted by itself."""
+        for node in list(self.metadata.nodes):
             with suppress(Unavailable):
-                if not await self.refresh([name], deadline, node):
+                if not await self.refresh([topic], deadline, node):
                     return True
         return False
 
