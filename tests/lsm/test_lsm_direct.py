@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from mainstem.errors import Corrupt, Unavailable
+from mainstem.errors import Corrupt, Invalid, Unavailable
 from mainstem.filesystem import RealFile
-from mainstem.lsm import BlockCache, FamilyOptions, Store
-from mainstem.lsm.runs import StoredRun
+from mainstem.kernels import lsm
+from mainstem.lsm import BlockCache, FamilyOptions, Store, set_lookup_threads
+from mainstem.lsm.runs import LoadedRun, StoredRun
 
 ROWS = 3000
 SEED = 20261123
 BLOCK = 512
+
+
+@pytest.fixture(autouse=True, params=[1, 2, 8], ids=lambda count: f"{count} threads")
+def lookup_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = lsm.set_helpers(0)
+    set_lookup_threads(request.param)
+    yield request.param
+    lsm.set_helpers(before)
 
 
 def key(number: int) -> bytes:
@@ -38,6 +50,7 @@ def full_store(path: Path, budget: int, **options: object) -> Store:
     return store
 
 
+@cache
 def values() -> dict[bytes, bytes]:
     rng = random.Random(SEED)
     return {key(2 * n): rng.randbytes(n % 61) for n in range(ROWS)}
@@ -132,7 +145,7 @@ def test_blocks_behind_the_end_of_blocks_are_not_read_by_kernels(tmp_path: Path)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(file.run), "load", watch)
             assert store.get_batch(asked).to_pylist() == list(values().values())
-        assert loaded == list(range(3, file.run.block_count))
+        assert sorted(loaded) == list(range(3, file.run.block_count))
 
 
 def test_an_error_of_the_disk_is_unavailable(
@@ -190,9 +203,71 @@ def test_readers_in_many_threads_get_what_is_there(tmp_path: Path) -> None:
     assert not wrong
 
 
-def test_blocks_larger_than_what_is_read_at_once_are_found(tmp_path: Path) -> None:
+def test_blocks_larger_than_what_is_read_at_once_are_left_to_python(tmp_path: Path) -> None:
     large = {key(n): bytes([n]) * (n * 70_000) for n in range(9)}
     with Store.open(tmp_path / "s", sync="none", background="manual", cache=BlockCache(0)) as store:
         store.put_batch(list(large), list(large.values()))
         store.compact()
-        assert store.get_batch(list(large)).to_pylist() == list(large.values())
+        loaded: list[int] = []
+        load = LoadedRun.load
+
+        def watch(run: LoadedRun, blocks: list[int], **more: bool) -> object:
+            loaded.extend(blocks)
+            return load(run, blocks, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LoadedRun, "load", watch)
+            assert store.get_batch(list(large)).to_pylist() == list(large.values())
+        run = only_run(store).run
+        assert sorted(loaded) == [run.block_at(key(n)) for n in range(2, 9)]
+
+
+def test_helpers_take_part_of_a_lookup(tmp_path: Path, lookup_threads: int) -> None:
+    known = values()
+    with full_store(tmp_path / "s", 0) as store:
+        before = lsm.joins()
+        for _ in range(10_000 if lookup_threads > 1 else 3):
+            assert store.get_batch(list(known)).to_pylist() == list(known.values())
+            if lsm.joins() > before:
+                break
+        assert (lsm.joins() > before) == (lookup_threads > 1)
+
+
+@pytest.mark.parametrize("times", [1, 40, 1000])
+def test_a_block_asked_for_by_many_keys_is_read_once(tmp_path: Path, times: int) -> None:
+    known = dict(list(values().items())[: 60_000 // times])
+    with full_store(tmp_path / "s", 0) as store:
+        run, before = only_run(store).run, store.state.cache.misses
+        asked = [each for each in known for _ in range(times)]
+        assert store.get_batch(asked).to_pylist() == [known[each] for each in asked]
+        blocks = {run.block_at(each) for each in known}
+        assert store.state.cache.misses - before == len(blocks)
+
+
+def test_few_keys_wake_nobody(tmp_path: Path) -> None:
+    with full_store(tmp_path / "s", 0) as store:
+        before = lsm.joins()
+        for number in range(300):
+            assert store.get(key(2 * number)) is not None
+        assert lsm.joins() == before
+
+
+def test_a_forked_process_has_helpers_of_its_own(tmp_path: Path, lookup_threads: int) -> None:
+    known = values()
+    with full_store(tmp_path / "s", 0) as store:
+        assert store.get_batch(list(known)).to_pylist() == list(known.values())
+        child = os.fork()
+        if not child:
+            good, before = True, lsm.joins()
+            for _ in range(10_000 if lookup_threads > 1 else 3):
+                good &= store.get_batch(list(known)).to_pylist() == list(known.values())
+                if lsm.joins() > before:
+                    break
+            os._exit(not (good and (lsm.joins() > before) == (lookup_threads > 1)))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("count", [0, 9, -1, True, 2.0, "2"])
+def test_a_number_of_threads_that_cannot_be_is_refused(count: object) -> None:
+    with pytest.raises(Invalid, match="ask for 1 to 8"):
+        set_lookup_threads(count)  # type: ignore[arg-type]

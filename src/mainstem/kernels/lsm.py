@@ -20,6 +20,7 @@ try:
     from mainstem.kernels.lsm_block_writer import encode_blocks, measure
     from mainstem.kernels.lsm_blocks import Block
     from mainstem.kernels.lsm_cache import Clock
+    from mainstem.kernels.lsm_crew import joins, set_helpers
     from mainstem.kernels.lsm_disk import blocks_of
     from mainstem.kernels.lsm_fields import (
         all_of_size,
@@ -78,6 +79,7 @@ __all__ = [
     "encode_keys",
     "encode_record",
     "interleave",
+    "joins",
     "kept_bytes",
     "lend",
     "measure",
@@ -85,6 +87,7 @@ __all__ = [
     "read_operation",
     "read_ranges",
     "retired_blocks",
+    "set_helpers",
     "sorted_rows_of",
     "split",
     "trim",

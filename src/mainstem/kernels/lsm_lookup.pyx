@@ -7,17 +7,17 @@ the index, rows by the blocks' hash tables, in small groups so that cache misses
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from mainstem.kernels.lsm_blocks cimport HASH_SHIFT, Block, BlockView, block_key, block_row
+from mainstem.kernels.lsm_cold cimport Hunt, Rules, Worker, record, search
 from mainstem.kernels.lsm_core cimport (
-    ABSENT, DELETE, MERGE, PUT, Row, compare, copy, equal, expired, fold, hash_key, prefetch,
+    ABSENT, DELETE, MERGE, PUT, Row, compare, copy, equal, hash_key, prefetch,
 )
-from mainstem.kernels.lsm_disk cimport (
-    ROOM, Keeper, leave_room, read_stretch, sound, stored_size, take_room,
-)
+from mainstem.kernels.lsm_disk cimport WORKERS, drop, hand_over, leave_room, take_room
 from mainstem.kernels.lsm_memtable cimport Memtable, find
 from mainstem.kernels.lsm_ranges cimport Ranges, covers
-from mainstem.kernels.lsm_rows cimport Column, RowList, entry_of, gather
+from mainstem.kernels.lsm_rows cimport Column, RowList, entry_of, gather, move, take
 from mainstem.kernels.lsm_run cimport (
     Run, block_for, filter_line, last_key, passes, pin, unpin,
 )
@@ -27,6 +27,8 @@ cdef enum:
     _GROUP = 32
     _LOADS = 256  # blocks held at once that are not in the cache
     _INDEX_ROWS = 1024  # of a memtable in order, at least so many are indexed by a lookup
+    _LEAST = 8  # keys that a worker takes at once from those whose blocks are not cached
+    _MOST = 1024
 
 cdef uint64_t _chance = 1  # what decides which blocks a full cache takes; under the GIL
 
@@ -65,9 +67,7 @@ cdef class Lookup:
 
     cdef Column keys
     cdef bytes spec
-    cdef const uint8_t* folds
-    cdef Py_ssize_t fields
-    cdef int64_t expire_before
+    cdef Rules rules
     cdef uint64_t seed
     cdef RowList wanted
     cdef RowList found
@@ -86,9 +86,9 @@ cdef class Lookup:
         self.phase = -1
         self.keys = keys
         self.spec = spec
-        self.folds = spec
-        self.fields = len(spec)
-        self.expire_before = expire_before
+        self.rules.folds = spec
+        self.rules.fields = len(spec)
+        self.rules.expire_before = expire_before
         self.seed = seed
         if count >= <Py_ssize_t>1 << 31:
             raise ValueError(f"{count} keys at once are too many: split them")
@@ -129,25 +129,8 @@ cdef class Lookup:
 
     cdef void record(self, uint32_t index, const Row* row) noexcept nogil:
         """Take an older row of key ``index`` into account."""
-        cdef Row* held = &self.found.rows[index]
-        cdef uint8_t* out
-        cdef Py_ssize_t fields = self.fields
-        if held.kind == ABSENT:
-            held[0] = row[0]
-            if expired(row.stamp, self.expire_before):
-                held.kind = DELETE
-        elif expired(row.stamp, self.expire_before) or row.kind == DELETE or (
-                row.value_size != 8 * fields or held.value_size != 8 * fields):
-            held.kind = PUT
-        else:
-            out = self.found.scratch(8 * fields)
-            if out == NULL:
-                held.kind = ABSENT
-                self.found.count = -1
-                return
-            fold(self.folds, fields, row.value, held.value, out)
-            held.value = out
-            held.kind = row.kind
+        if not record(&self.rules, &self.found.rows[index], row, &self.found.space):
+            self.found.count = -1
 
     cdef void settle(self) noexcept nogil:
         """Keep waiting only for what no layer has answered in full."""
@@ -321,8 +304,9 @@ cdef class Lookup:
         first = end - self._part(run, start, end)
         with nogil:
             self._search(run, start, first, False)
-        if first < end and run.descriptor >= 0:
-            first = self._read(run, first, end, load)
+        if first < end and run.file.descriptor >= 0:
+            self._read(run, first, end, load)
+            return 0
         while first < end:
             first = self._load(run, first, end, load, _LOADS)
         return 0
@@ -346,77 +330,64 @@ cdef class Lookup:
             self.chosen[hits + i] = <uint32_t>pairs[end - 1 - i]
         return lost
 
-    cdef Py_ssize_t _read(self, Run run, Py_ssize_t first, Py_ssize_t end, load) except -1:
-        """Look for keys in blocks read from the file here; returns where it ends."""
-        global _chance
-        cdef Py_ssize_t free_bytes, most, read
-        cdef Keeper keeper
-        cdef bint stuck
-        cdef uint8_t* room
-        free_bytes, most = run.room()
-        _chance = _chance * 6364136223846793005U + 1442695040888963407U
-        keeper = Keeper(free_bytes, most, _chance)
-        room = take_room()
+    cdef int _read(self, Run run, Py_ssize_t first, Py_ssize_t end, load) except -1:
+        """Look for keys in blocks that are read from the file here."""
+        cdef Hunt hunt
+        cdef uint8_t* room = take_room()
+        memset(&hunt, 0, sizeof(Hunt))
+        hunt.file = &run.file
+        hunt.wanted = self.wanted.rows
+        hunt.hashes = self.hashes
+        hunt.seed = run.seed
+        hunt.same = run.seed == self.seed
+        hunt.found = self.found.rows
+        hunt.chosen = self.chosen
+        hunt.blocks = self.blocks
+        hunt.begin = first
+        hunt.next = first
+        hunt.end = end
+        hunt.stretch = max(_LEAST, min(_MOST, (end - first) // (8 * WORKERS)))
+        hunt.rules = self.rules
+        hunt.workers[0].room = room
         try:
-            while first < end:
-                read = 0
+            while hunt.next < end:
+                self._allow(run, &hunt)
                 with nogil:
-                    first = self._search_file(run, first, end, room, keeper, &read)
-                stuck = first < end and not keeper.full()
-                self.blocks_read += read
-                keeper.hand_over(run, read)
-                if stuck:  # it is for Python to find out why, and to say so
-                    first = self._load(run, first, end, load, 1)
+                    search(&hunt)
+                self._collect(run, &hunt, load)
         finally:
+            for i in range(WORKERS):
+                move(&hunt.workers[i].values, &self.found.space)
+                drop(&hunt.workers[i].keeper)
             leave_room(room)
-        return first
+        return 0
 
-    cdef Py_ssize_t _search_file(
-        self, Run run, Py_ssize_t first, Py_ssize_t end, uint8_t* room, Keeper keeper,
-        Py_ssize_t* read,
-    ) noexcept nogil:
-        """Read blocks and look for their keys until the keeper is full or one cannot be had."""
-        cdef Py_ssize_t i, at, count
-        cdef uint32_t block, size, index
-        cdef BlockView view
-        cdef Row* wanted
-        cdef bint same = run.seed == self.seed
-        while first < end and not keeper.full():
-            count = read_stretch(run, self.blocks + first, end - first, room, ROOM)
-            if count == 0:
-                break
-            at = 0
-            for i in range(count):
-                block = self.blocks[first]
-                size = stored_size(run, block)
-                if not sound(run, block, room + at, size, &view):
-                    return first
-                read[0] += 1
-                keeper.offer(block, room + at, size)
-                while first < end and self.blocks[first] == block:
-                    index = self.chosen[first]
-                    wanted = &self.wanted.rows[index]
-                    self._find(&view, index, self.hashes[index] if same else hash_key(
-                        wanted.key, wanted.key_size, run.seed))
-                    first += 1
-                at += size
-        return first
+    cdef int _allow(self, Run run, Hunt* hunt) except -1:
+        """Tell every worker how much of what it reads the cache would take."""
+        global _chance
+        cdef Py_ssize_t most, i
+        hunt.free_bytes, most = run.room()
+        for i in range(WORKERS):
+            _chance = _chance * 6364136223846793005U + 1442695040888963407U
+            hunt.workers[i].keeper.free_bytes = &hunt.free_bytes
+            hunt.workers[i].keeper.most = most
+            hunt.workers[i].keeper.state = _chance | 1
+        return 0
 
-    cdef void _find(self, const BlockView* view, uint32_t index, uint64_t hashed) noexcept nogil:
-        """Look for a key in a block that goes soon."""
-        cdef const Row* wanted = &self.wanted.rows[index]
-        cdef uint32_t size, slot = (hashed >> HASH_SHIFT) & view.mask
-        cdef uint32_t row = view.table[slot]
-        cdef const uint8_t* key
-        cdef Row held
-        while row:
-            key = block_key(view, row - 1, &size)
-            if equal(key, size, wanted.key, wanted.key_size):
-                block_row(view, row - 1, &held)
-                self._take(index, &held, True)
-                return
-            slot = (slot + 1) & view.mask
-            row = view.table[slot]
+    cdef int _collect(self, Run run, Hunt* hunt, load) except -1:
+        """Take what the workers have made; what they could not have, Python loads."""
+        cdef Py_ssize_t i
+        cdef Worker* worker
+        for i in range(WORKERS):
+            worker = &hunt.workers[i]
+            if worker.starved:
+                raise MemoryError("no memory for the values found")
+            self.blocks_read += worker.read
+            hand_over(&worker.keeper, run, worker.read)
+            worker.read = 0
+            while worker.stuck < worker.until:  # it finds out why, and says so
+                worker.stuck = self._load(run, worker.stuck, worker.until, load, 1)
+        return 0
 
     cdef Py_ssize_t _load(
         self, Run run, Py_ssize_t first, Py_ssize_t end, load, Py_ssize_t most
@@ -504,7 +475,7 @@ cdef class Lookup:
         """Record a row of a block; with ``own`` the block goes soon, so keep the value."""
         cdef uint8_t* out
         if own and row.kind != DELETE and row.value_size:
-            out = self.found.scratch(row.value_size)
+            out = take(&self.found.space, row.value_size)
             if out == NULL:
                 self.found.count = -1
                 return

@@ -13,7 +13,7 @@ from mainstem.kernels.lsm_core cimport (
     DELETE, MERGE, PUT, Row, compare, expired, fold, prefix_of,
 )
 from mainstem.kernels.lsm_ranges cimport Range, Ranges, covers
-from mainstem.kernels.lsm_rows cimport RowList
+from mainstem.kernels.lsm_rows cimport RowList, take
 
 cdef enum:
     _READY = 0
@@ -205,7 +205,7 @@ cdef class Merger:
                 older.value_size != size or newer.value_size != size):
             newer.kind = PUT
             return 1
-        target = out.scratch(size)
+        target = take(&out.space, size)
         if target == NULL:
             return -1
         fold(self.folds, self.fields, older.value, newer.value, target)

@@ -18,17 +18,26 @@ cdef class Column:
     cdef bint _sound(self) noexcept
 
 
+# Memory that is given out in pieces, and back all at once. Begins as zeros.
+cdef struct Scratch:
+    uint8_t* at
+    Py_ssize_t left
+    void* chunks
+
+
+cdef uint8_t* take(Scratch* space, Py_ssize_t size) noexcept nogil
+cdef void give_back(Scratch* space) noexcept nogil
+cdef void move(Scratch* space, Scratch* into) noexcept nogil
+
+
 cdef class RowList:
     cdef Row* rows
     cdef readonly Py_ssize_t count
     cdef Py_ssize_t capacity
     cdef list keep
-    cdef uint8_t* arena
-    cdef Py_ssize_t arena_left
-    cdef void* arenas
+    cdef Scratch space  # lives as long as the list
     cdef int reserve(self, Py_ssize_t capacity) except -1
     cdef Py_ssize_t _bound(self, const uint8_t* key, Py_ssize_t size) noexcept
-    cdef uint8_t* scratch(self, Py_ssize_t size) noexcept nogil
 
 
 cdef tuple gather(const Row* rows, Py_ssize_t count, bint keys)

@@ -15,7 +15,7 @@ from mainstem.kernels.lsm_core cimport (
 )
 
 cdef enum:
-    _ARENA = 1 << 16
+    _CHUNK = 1 << 16
 
 
 cdef class Column:
@@ -93,6 +93,43 @@ cdef int64_t span_of(Column column, const uint8_t** start) noexcept nogil:
     return (last - start[0]) + size
 
 
+cdef uint8_t* take(Scratch* space, Py_ssize_t size) noexcept nogil:
+    """``size`` bytes; NULL without memory."""
+    cdef void* chunk
+    if size > space.left:
+        chunk = malloc(16 + (size if size > _CHUNK else _CHUNK))
+        if chunk == NULL:
+            return NULL
+        (<void**>chunk)[0] = space.chunks
+        space.chunks = chunk
+        space.at = <uint8_t*>chunk + 16
+        space.left = size if size > _CHUNK else _CHUNK
+    space.at += size
+    space.left -= size
+    return space.at - size
+
+
+cdef void give_back(Scratch* space) noexcept nogil:
+    cdef void* older
+    while space.chunks != NULL:
+        older = (<void**>space.chunks)[0]
+        free(space.chunks)
+        space.chunks = older
+
+
+cdef void move(Scratch* space, Scratch* into) noexcept nogil:
+    """All that ``space`` gave lives as long as ``into`` from now on."""
+    cdef void** last = <void**>space.chunks
+    if last == NULL:
+        return
+    while last[0] != NULL:
+        last = <void**>last[0]
+    last[0] = into.chunks
+    into.chunks = space.chunks
+    space.chunks = NULL
+    space.left = 0
+
+
 cdef class RowList:
     """See the module. Not thread-safe while it is being filled."""
 
@@ -100,12 +137,7 @@ cdef class RowList:
         self.keep = []
 
     def __dealloc__(self):
-        cdef void* block = self.arenas
-        cdef void* older
-        while block != NULL:
-            older = (<void**>block)[0]
-            free(block)
-            block = older
+        give_back(&self.space)
         free(self.rows)
 
     def __len__(self):
@@ -146,21 +178,6 @@ cdef class RowList:
         self.rows = rows
         self.capacity = capacity
         return 0
-
-    cdef uint8_t* scratch(self, Py_ssize_t size) noexcept nogil:
-        """``size`` bytes that live as long as the list; NULL without memory."""
-        cdef void* block
-        if size > self.arena_left:
-            block = malloc(16 + (size if size > _ARENA else _ARENA))
-            if block == NULL:
-                return NULL
-            (<void**>block)[0] = self.arenas
-            self.arenas = block
-            self.arena = <uint8_t*>block + 16
-            self.arena_left = size if size > _ARENA else _ARENA
-        self.arena += size
-        self.arena_left -= size
-        return self.arena - size
 
 
 cdef tuple gather(const Row* rows, Py_ssize_t count, bint keys):

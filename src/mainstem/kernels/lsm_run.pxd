@@ -5,6 +5,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from mainstem.kernels.lsm_blocks cimport Block, BlockView
 
 
+# What reading a run's blocks from its file takes.
+cdef struct Extent:
+    const uint8_t* entries  # of the index
+    int descriptor          # of the file, for kernels that read it themselves; -1: none
+    uint64_t data_end       # where blocks end in it
+
+
 cdef class Run:
     cdef object index
     cdef object filter
@@ -13,7 +20,7 @@ cdef class Run:
     cdef readonly int probes
     cdef readonly uint64_t seed
     cdef readonly uint32_t block_count
-    cdef const uint8_t* entries
+    cdef Extent file
     cdef const uint32_t* key_offsets
     cdef const uint8_t* keys
     cdef uint32_t shared           # leading bytes that all keys of the run have in common
@@ -22,14 +29,12 @@ cdef class Run:
     cdef uint8_t* touched
     cdef list blocks
     cdef object __weakref__
-    cdef int descriptor            # of the file, for kernels that read it themselves; -1: none
-    cdef uint64_t data_end         # where blocks end in it
     cdef void _prepare(self)
 
 
-cdef inline const uint32_t* block_entry(Run run, uint32_t block) noexcept nogil:
+cdef inline const uint32_t* block_entry(const Extent* file, uint32_t block) noexcept nogil:
     """(offset u64, stored bytes, raw bytes, rows, crc32c) of a block that there is."""
-    return <const uint32_t*>(run.entries + <uint64_t>block * 24)
+    return <const uint32_t*>(file.entries + <uint64_t>block * 24)
 
 
 cdef inline const uint8_t* filter_line(

@@ -75,7 +75,7 @@ cdef class Run:
         self.line_count = len(bits) >> 6
         self.probes = probes
         self.seed = seed
-        self.descriptor = -1
+        self.file.descriptor = -1
         self.block_count = (<const uint32_t*>data)[0]
         key_bytes = (<const uint32_t*>data)[1]
         need = 8 + <uint64_t>self.block_count * (_ENTRY + 4) + 8 + key_bytes
@@ -83,8 +83,8 @@ cdef class Run:
             raise ValueError(f"an index of {size} bytes cannot hold {self.block_count} blocks")
         if not 0 <= probes <= 16 or (probes == 0) != (self.line_count == 0):
             raise ValueError(f"a filter of {self.line_count} lines cannot have {probes} probes")
-        self.entries = data + 8
-        self.key_offsets = <const uint32_t*>(self.entries + <uint64_t>self.block_count * _ENTRY)
+        self.file.entries = data + 8
+        self.key_offsets = <const uint32_t*>(self.file.entries + <uint64_t>self.block_count * _ENTRY)
         self.keys = <const uint8_t*>(self.key_offsets + self.block_count + 2)
         if self.key_offsets[0] != 0 or self.key_offsets[self.block_count + 1] != key_bytes:
             raise ValueError("the index points outside its keys")
@@ -138,7 +138,7 @@ cdef class Run:
         cdef const uint32_t* p
         if block >= self.block_count:
             raise IndexError(f"block {block} of {self.block_count}")
-        p = block_entry(self, block)
+        p = block_entry(&self.file, block)
         return <uint64_t>p[0] | <uint64_t>p[1] << 32, p[2], p[3], p[4], p[5]
 
     def block_at(self, const uint8_t[::1] key not None):
@@ -157,8 +157,8 @@ cdef class Run:
 
         Blocks end at ``data_end``; the descriptor has to stay open as long as the run lives.
         """
-        self.descriptor = descriptor
-        self.data_end = data_end
+        self.file.descriptor = descriptor
+        self.file.data_end = data_end
 
     def keep(self, numbers, blocks, read):
         """Called when a kernel read ``read`` blocks: ``blocks`` are for the cache."""

@@ -9,6 +9,7 @@ from mainstem.lsm.check import Finding, check
 from mainstem.lsm.family import Family
 from mainstem.lsm.keys import decode_key, encode_key, encode_keys
 from mainstem.lsm.options import FamilyOptions, StoreOptions
+from mainstem.lsm.reading import set_lookup_threads
 from mainstem.lsm.snapshot import Snapshot
 from mainstem.lsm.statistics import FamilyStatistics, Statistics
 from mainstem.lsm.store import Store
@@ -30,6 +31,7 @@ __all__ = [
     "decode_key",
     "encode_key",
     "encode_keys",
+    "set_lookup_threads",
     "set_memory_budget",
     "write_run",
 ]

@@ -12,6 +12,7 @@ from mainstem.lsm.layers import FamilyView, look_up, merger, sources_of
 
 _FIRST_ROWS: Final = 256
 _BATCH_BYTES: Final = 8 << 20
+_MOST_THREADS: Final = 8
 
 
 def lookup_values(
@@ -28,6 +29,17 @@ def lookup_values(
         raise Invalid(str(error)) from error
     finally:
         lookup.close()
+
+
+def set_lookup_threads(count: int) -> None:
+    """Threads that one ``get_batch`` may read blocks with, its own among them: one to eight.
+
+    One a core unless it is said here; for all stores of the process. They help only where keys
+    have to be read from files and are many enough to be worth it. Raises ``Invalid``.
+    """
+    if type(count) is not int or not 1 <= count <= _MOST_THREADS:
+        raise Invalid(f"{count!r} threads to look keys up with: ask for 1 to {_MOST_THREADS}")
+    lsm.set_helpers(count - 1)
 
 
 def prefix_end(prefix: bytes) -> bytes | None:
