@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -122,8 +123,14 @@ def test_a_memtable_is_a_dict_at_every_mark(style: str) -> None:
 def test_the_hash_is_the_documented_one() -> None:
     for size in range(60):
         key = bytes(range(size))
-        hashes = lsm.encode_blocks(lsm.sorted_rows_of(column([key]), None), 0, 1, 1, 256, 77)[2]
+        *_, hashes, _ = lsm.encode_blocks(lsm.sorted_rows_of(column([key]), None), 0, 1, 1, 256, 77)
         assert struct.unpack("<Q", bytes(hashes))[0] == hash_key(key, 77)
+
+
+def split(joined: bytes, sizes: bytes) -> list[bytes]:
+    """Keys that a kernel gave one behind the other."""
+    offsets = struct.unpack(f"<{len(sizes) // 4 + 2}I", lsm.offsets_of(sizes, 0))
+    return [joined[start:end] for start, end in itertools.pairwise(offsets[1:])]
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -133,32 +140,37 @@ def test_blocks_give_back_their_rows(style: str, widths: str) -> None:
     keys = sorted(set(keys_of(2, 700, style)))
     values = [rng.randbytes(10 if widths == "same" else rng.randrange(30)) for _ in keys]
     rows = lsm.sorted_rows_of(column(list(keys)), column(list(values)))
-    data, blocks, _, end = lsm.encode_blocks(rows, 0, len(keys), 10**6, 500, 3)
+    data, entries, last_keys, sizes, _, end = lsm.encode_blocks(
+        rows, 0, len(keys), 10**6, 500, 3, 1 << 40
+    )
     assert end == len(keys)
     view = memoryview(data)
     got = []
-    for start, size, count, last, crc in blocks:
+    lasts = split(last_keys, sizes)
+    start = 0
+    for (position, stored, size, count, crc), last in zip(
+        struct.iter_unpack("<QIIII", entries), lasts, strict=True
+    ):
+        assert (position, stored) == ((1 << 40) + start, size)
         assert crc == crc32c(bytes(view[start : start + size]))
         block = lsm.Block(bytes(view[start : start + size]))
         block.verify(3)
         content = lsm.describe(block.rows())
         assert (len(content), content[-1][0]) == (count, last)
         got += [(key, value) for key, _, value, _ in content]
+        start += size
     assert got == list(zip(keys, values, strict=True))
 
 
 def test_a_filter_never_denies_a_key_and_rarely_passes_another() -> None:
     keys = keys_of(5, 20_000, "numbers")
     rows = lsm.sorted_rows_of(column(list(keys)), None)
-    _, blocks, hashes, _ = lsm.encode_blocks(rows, 0, len(rows), 10**6, 1 << 16, 1)
+    _, entries, last, sizes, hashes, _ = lsm.encode_blocks(rows, 0, len(rows), 10**6, 1 << 16, 1)
+    offsets = lsm.offsets_of(sizes, len(rows.key(0)))
     for bits, low, high in ((4, 0.1, 0.25), (10, 0.004, 0.014), (20, 0.0, 0.001)):
         lines, probes = lsm.build_filter([hashes], bits)
-        last = [last for *_, last, _ in blocks]
-        sizes = [0, len(rows.key(0))]
-        for key in last:
-            sizes.append(sizes[-1] + len(key))
-        index = struct.pack("<II", len(last), sizes[-1]) + bytes(24 * len(last))
-        index += struct.pack(f"<{len(sizes)}I", *sizes) + rows.key(0) + b"".join(last)
+        index = struct.pack("<I", len(entries) // 24) + offsets[-4:] + entries
+        index += offsets + rows.key(0) + last
         run = lsm.Run(index, lines, probes, 1)
         assert all(run.may_contain(key) for key in keys)
         wrong = sum(run.may_contain(key + b"!") for key in keys) / len(keys)
@@ -186,9 +198,10 @@ def test_merging_is_what_a_dict_does(seed: int, reverse: bool) -> None:
     merger = lsm.Merger(len(layers), 0, low, high, reverse, True, b"", 0)
     for part, mask in zip(layers, masks, strict=True):
         rows = lsm.sorted_rows_of(column(list(part)), column(list(part.values())))
-        data, blocks, _, _ = lsm.encode_blocks(rows, 0, len(rows), 10**6, 300, 1)
+        data, entries, *_ = lsm.encode_blocks(rows, 0, len(rows), 10**6, 300, 1)
         whole = memoryview(data)
-        pieces = [lsm.Block(bytes(whole[at : at + size])) for at, size, *_ in blocks]
+        placed = struct.iter_unpack("<QIIII", entries)
+        pieces = [lsm.Block(bytes(whole[at : at + size])) for at, size, *_ in placed]
         merger.add(iter(reversed(pieces) if reverse else pieces), mask, 0)
     got = [(key, value) for rows in drain(merger, rng) for key, _, value, _ in lsm.describe(rows)]
     assert got == sorted(
@@ -215,6 +228,13 @@ def test_long_stretches_of_deletes_are_not_the_end() -> None:
     assert (merger.rows_in, merger.rows_out) == (5000, 1)
 
 
+def test_offsets_are_sums_and_stay_below_four_gibibytes() -> None:
+    assert lsm.offsets_of(b"", 7) == struct.pack("<II", 0, 7)
+    assert lsm.offsets_of(struct.pack("<II", 2, 3), 7) == struct.pack("<IIII", 0, 7, 9, 12)
+    with pytest.raises(OverflowError, match="2 blocks take 4294967296 bytes"):
+        lsm.offsets_of(struct.pack("<II", 1, (1 << 32) - 2), 1)
+
+
 def test_ranges_are_united() -> None:
     ranges = lsm.Ranges(
         [(b"c", b"e"), (b"a", b"b"), (b"d", b"f"), (b"x", b"x"), (b"k", None), (b"m", b"n")]
@@ -230,7 +250,7 @@ def test_ranges_are_united() -> None:
 
 def test_evicted_blocks_wait_for_their_readers() -> None:
     rows = lsm.sorted_rows_of(column([b"k"]), column([b"v"]))
-    data, _, hashes, _ = lsm.encode_blocks(rows, 0, 1, 1, 256, 1)
+    data, _, _, _, hashes, _ = lsm.encode_blocks(rows, 0, 1, 1, 256, 1)
     index = struct.pack("<II", 1, 2) + bytes(24) + struct.pack("<III", 0, 1, 2) + b"kk"
     run = lsm.Run(index, *lsm.build_filter([hashes], 10), 1)
     run.install(0, lsm.Block(bytes(data)))

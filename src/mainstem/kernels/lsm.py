@@ -17,7 +17,7 @@ try:
         read_operation,
         read_ranges,
     )
-    from mainstem.kernels.lsm_block_writer import encode_blocks, measure
+    from mainstem.kernels.lsm_block_writer import encode_blocks, measure, offsets_of
     from mainstem.kernels.lsm_blocks import Block
     from mainstem.kernels.lsm_cache import Clock
     from mainstem.kernels.lsm_crew import joins, set_helpers
@@ -34,7 +34,7 @@ try:
     from mainstem.kernels.lsm_merge import Merger
     from mainstem.kernels.lsm_ranges import Ranges
     from mainstem.kernels.lsm_record import encode_batch, encode_record, number_record
-    from mainstem.kernels.lsm_rows import Column, RowList, arrow_buffers, describe
+    from mainstem.kernels.lsm_rows import Column, RowList, arrow_buffers, column_of, describe
     from mainstem.kernels.lsm_run import Run, build_filter, retired_blocks
     from mainstem.kernels.lsm_sort import rows_of as sorted_rows_of
 except ModuleNotFoundError as error:
@@ -71,6 +71,7 @@ __all__ = [
     "arrow_buffers",
     "blocks_of",
     "build_filter",
+    "column_of",
     "crc32c",
     "decode_key",
     "describe",
@@ -84,6 +85,7 @@ __all__ = [
     "lend",
     "measure",
     "number_record",
+    "offsets_of",
     "read_operation",
     "read_ranges",
     "retired_blocks",

@@ -1,5 +1,6 @@
 """Writing blocks of a sorted run; their layout is in lsm_blocks.pyx."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -14,6 +15,7 @@ cdef enum:
     _KINDS = 1
     _STAMPS = 2
     _LARGEST = 1 << 30
+    _ENTRY = 24
 
 
 cdef struct Plan:
@@ -128,19 +130,19 @@ cdef void _write(uint8_t* out, const Row* rows, const Plan* plan, const uint64_t
 
 def encode_blocks(
     RowList rows not None, Py_ssize_t start, Py_ssize_t end, Py_ssize_t count,
-    Py_ssize_t block_bytes, uint64_t seed,
+    Py_ssize_t block_bytes, uint64_t seed, uint64_t position=0,
 ):
     """Up to ``count`` blocks of about ``block_bytes`` of the rows ``start`` to ``end``.
 
-    Returns (data, [(position, size, rows, last key, CRC-32C)], hashes of the keys u64 ``Memory``, the row
-    behind the last). Raises ``ValueError`` when keys do not ascend strictly: a merge of sound
-    runs cannot produce that.
+    Returns (data, entries of the index for blocks that begin at ``position`` of the file, their
+    last keys joined, sizes of these u32[], hashes of the keys u64 ``Memory``, the row behind the
+    last). Raises ``ValueError`` when keys do not ascend strictly: a merge of sound runs cannot
+    produce that.
     """
-    cdef Py_ssize_t at = start, size = 0, i, made = 0, bad = -1, largest = 0
-    cdef Memory data, hashes
-    cdef Memory room
+    cdef Py_ssize_t at = start, size = 0, key_bytes = 0, i, made = 0, bad = -1, largest = 0
+    cdef Memory data, hashes, room
+    cdef bytes entries, keys, key_sizes
     cdef Plan* plans
-    cdef const Row* last
     if start < 0 or start > end or end > rows.count:
         raise IndexError(f"rows {start} to {end} of {rows.count}")
     # The GIL is let go and taken back for all blocks together: a writer may be waiting for it.
@@ -154,37 +156,83 @@ def encode_blocks(
                 largest, <Py_ssize_t>max(plans[made].key_bytes, plans[made].value_bytes))
             at += plans[made].rows
             size += plans[made].size
+            key_bytes += rows.rows[at - 1].key_size
             made += 1
     if largest > _LARGEST:
         raise ValueError(f"a row of {largest} bytes is too large")
     data = allocate(size)
     hashes = allocate(8 * (at - start))
     with nogil:
-        for i in range(start, at):
-            (<uint64_t*>hashes.data)[i - start] = hash_key(
-                rows.rows[i].key, rows.rows[i].key_size, seed)
-            if i and compare(rows.rows[i - 1].key, rows.rows[i - 1].key_size,
-                             rows.rows[i].key, rows.rows[i].key_size) >= 0:
-                bad = i
-                break
-        if bad < 0:
-            size = 0
-            for i in range(made):
-                memset(data.data + size + plans[i].size - 64, 0, 64)
-                _write_padded(data.data + size, rows.rows + plans[i].start, &plans[i],
-                              <uint64_t*>hashes.data + (plans[i].start - start))
-                plans[i].crc = crc_without_gil(data.data + size, plans[i].size, 0)
-                size += plans[i].size
+        bad = _encode(rows, start, at, plans, made, data.data, <uint64_t*>hashes.data, seed)
     if bad >= 0:
         raise ValueError(f"row {bad} to be written is not above the one before: a source is damaged")
-    blocks = []
-    size = 0
-    for i in range(made):
+    entries = PyBytes_FromStringAndSize(NULL, made * _ENTRY)
+    keys = PyBytes_FromStringAndSize(NULL, key_bytes)
+    key_sizes = PyBytes_FromStringAndSize(NULL, made * 4)
+    _index(rows, plans, made, position, PyBytes_AS_STRING(entries), PyBytes_AS_STRING(keys),
+           PyBytes_AS_STRING(key_sizes))
+    return data, entries, keys, key_sizes, hashes, at
+
+
+cdef Py_ssize_t _encode(
+    RowList rows, Py_ssize_t start, Py_ssize_t end, Plan* plans, Py_ssize_t count,
+    uint8_t* out, uint64_t* hashes, uint64_t seed,
+) noexcept nogil:
+    """Write the blocks that were planned; returns a row that is not above the one before, or -1."""
+    cdef Py_ssize_t i
+    cdef const Row* row
+    for i in range(start, end):
+        row = &rows.rows[i]
+        hashes[i - start] = hash_key(row.key, row.key_size, seed)
+        if i and compare(rows.rows[i - 1].key, rows.rows[i - 1].key_size,
+                         row.key, row.key_size) >= 0:
+            return i
+    for i in range(count):
+        memset(out + plans[i].size - 64, 0, 64)
+        _write_padded(out, rows.rows + plans[i].start, &plans[i],
+                      hashes + (plans[i].start - start))
+        plans[i].crc = crc_without_gil(out, plans[i].size, 0)
+        out += plans[i].size
+    return -1
+
+
+cdef void _index(
+    RowList rows, const Plan* plans, Py_ssize_t count, uint64_t position,
+    char* entries, char* keys, char* key_sizes,
+) noexcept nogil:
+    """Entries of the index (position u64, stored bytes, bytes, rows, CRC-32C) and last keys."""
+    cdef uint32_t* entry = <uint32_t*>entries
+    cdef const Row* last
+    cdef Py_ssize_t i
+    for i in range(count):
         last = &rows.rows[plans[i].start + plans[i].rows - 1]
-        blocks.append(
-            (size, plans[i].size, plans[i].rows, last.key[:last.key_size], plans[i].crc))
-        size += plans[i].size
-    return data, blocks, hashes, at
+        (<uint64_t*>entry)[0] = position
+        entry[2] = <uint32_t>plans[i].size
+        entry[3] = <uint32_t>plans[i].size
+        entry[4] = <uint32_t>plans[i].rows
+        entry[5] = plans[i].crc
+        entry += _ENTRY // 4
+        (<uint32_t*>key_sizes)[i] = last.key_size
+        copy(<uint8_t*>keys, last.key, last.key_size)
+        keys += last.key_size
+        position += plans[i].size
+
+
+def offsets_of(bytes sizes not None, uint64_t first):
+    """``[0, first, first + sizes[0], …]`` of u32 sizes, as u32 bytes. ``OverflowError`` above 4 GiB."""
+    cdef Py_ssize_t count = len(sizes) // 4, i
+    cdef bytes offsets = PyBytes_FromStringAndSize(NULL, 4 * (count + 2))
+    cdef uint32_t* out = <uint32_t*>PyBytes_AS_STRING(offsets)
+    cdef const uint32_t* each = <const uint32_t*>PyBytes_AS_STRING(sizes)
+    cdef uint64_t at = first
+    out[0] = 0
+    out[1] = <uint32_t>first
+    for i in range(count):
+        at += each[i]
+        out[i + 2] = <uint32_t>at
+    if at > 0xFFFFFFFFU:
+        raise OverflowError(f"the last keys of {count} blocks take {at} bytes")
+    return offsets
 
 
 cdef void _write_padded(

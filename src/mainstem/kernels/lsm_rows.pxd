@@ -16,6 +16,9 @@ cdef class Column:
     cdef readonly Py_ssize_t length
     cdef readonly Py_ssize_t width  # of an entry in bytes; -1: int32 offsets, -2: int64 offsets
     cdef bint _sound(self) noexcept
+    cdef int _fill(
+        self, object offsets, object data, object validity, Py_ssize_t first,
+        Py_ssize_t length, Py_ssize_t width) except -1
 
 
 # Memory that is given out in pieces, and back all at once. Begins as zeros.

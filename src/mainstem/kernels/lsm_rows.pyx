@@ -28,6 +28,11 @@ cdef class Column:
     def __cinit__(
         self, offsets, data, validity, Py_ssize_t first, Py_ssize_t length, Py_ssize_t width
     ):
+        self._fill(offsets, data, validity, first, length, width)
+
+    cdef int _fill(
+        self, offsets, data, validity, Py_ssize_t first, Py_ssize_t length, Py_ssize_t width
+    ) except -1:
         if first < 0 or length < 0 or first > (1 << 56) or length > (1 << 56) or width < -2:
             raise ValueError(f"an array cannot have offset {first} and length {length}")
         if width > <Py_ssize_t>1 << 30:
@@ -36,7 +41,7 @@ cdef class Column:
         self.length = length
         self.width = width
         if length == 0:
-            return
+            return 0
         if data is not None:
             PyObject_GetBuffer(data, &self.data_buffer, PyBUF_SIMPLE)
             self.data = <const uint8_t*>self.data_buffer.buf
@@ -48,13 +53,14 @@ cdef class Column:
         if width >= 0:
             if self.data_buffer.len < (first + length) * width:
                 raise ValueError("the data buffer is too short: the array is damaged")
-            return
+            return 0
         PyObject_GetBuffer(offsets, &self.offsets_buffer, PyBUF_SIMPLE)
         self.offsets = <const uint8_t*>self.offsets_buffer.buf
         if self.offsets_buffer.len < (first + length + 1) * (4 if width == -1 else 8):
             raise ValueError("the offsets buffer is too short: the array is damaged")
         if not self._sound():
             raise ValueError("offsets point outside the array's data: the array is damaged")
+        return 0
 
     cdef bint _sound(self) noexcept:
         cdef const int32_t* narrow = <const int32_t*>self.offsets + self.first
@@ -80,6 +86,19 @@ cdef class Column:
 
     def __len__(self):
         return self.length
+
+
+def column_of(data not None, Py_ssize_t width):
+    """A ``pyarrow`` array as a ``Column``; ``width`` as there, 0: what its type says."""
+    cdef Column column = Column.__new__(Column, None, None, None, 0, 0, 0)
+    cdef list buffers = data.buffers()
+    cdef object validity = buffers[0] if data.null_count else None
+    if width == 0:
+        column._fill(
+            None, buffers[1], validity, data.offset, len(data), data.type.byte_width)
+    else:
+        column._fill(buffers[1], buffers[2], validity, data.offset, len(data), width)
+    return column
 
 
 cdef int64_t span_of(Column column, const uint8_t** start) noexcept nogil:

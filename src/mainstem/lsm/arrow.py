@@ -27,7 +27,7 @@ def column(data: Any, what: str) -> lsm.Column:
         return data
     try:
         width = _PLAIN.get(type(data))
-        return _column(data, what) if width is None else _plain(data, width)
+        return _column(data, what) if width is None else lsm.column_of(data, width)
     except (ValueError, TypeError) as error:
         if isinstance(error, Invalid):
             raise
@@ -62,15 +62,7 @@ def _column(data: Any, what: str) -> lsm.Column:
         raise Invalid(
             f"{what} of type {kind} have no byte order of their own: encode them (see encode_keys)"
         )
-    return _plain(data, _PLAIN[type(data)])
-
-
-def _plain(data: Any, width: int) -> lsm.Column:
-    buffers = data.buffers()
-    validity = buffers[0] if data.null_count else None
-    if width == 0:
-        return lsm.Column(None, buffers[1], validity, data.offset, len(data), data.type.byte_width)
-    return lsm.Column(buffers[1], buffers[2], validity, data.offset, len(data), width)
+    return lsm.column_of(data, _PLAIN[type(data)])
 
 
 def numbers(data: Any, rows: int, what: str) -> tuple[Any, str]:

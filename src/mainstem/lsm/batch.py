@@ -17,8 +17,10 @@ def operation_of(
     family: Family, kind: int, keys: lsm.Column, values: lsm.Column | None
 ) -> lsm.Operation:
     """One operation of a batch. Raises ``Invalid`` for columns that do not go together."""
+    store, number = family.store, family.id
+    stamp = store.clock.now_ms() if store.state.families[number].options.ttl_ms else 0
     try:
-        return lsm.Operation(kind, family.id, keys, values, family.stamp())
+        return lsm.Operation(kind, number, keys, values, stamp)
     except ValueError as error:
         raise Invalid(f"the batch for family {family.name!r} cannot be: {error}") from error
 
@@ -26,7 +28,7 @@ def operation_of(
 def put_of(family: Family, keys: Any, values: Any) -> lsm.Operation:
     """The operation that sets ``keys`` to ``values``. Raises ``Invalid``."""
     column = arrow.column(values, "values")
-    if spec := family.spec:
+    if spec := family.store.state.specs[family.id]:
         size = 8 * len(spec)
         if not lsm.all_of_size(column, size):
             raise Invalid(

@@ -168,11 +168,6 @@ class Family(Reader):
     def view(self) -> FamilyView:
         return self.store.state.view[self.id]
 
-    def stamp(self) -> int:
-        """What rows written now are stamped with."""
-        store = self.store
-        return store.clock.now_ms() if store.state.families[self.id].options.ttl_ms else 0
-
     def put_batch(self, keys: Any, values: Any) -> None:
         """Set ``keys`` to ``values`` (binary columns); the last of equal keys wins, a null
         value deletes."""

@@ -43,6 +43,12 @@ class Capture(NamedTuple):
     sequence: int
 
 
+def _marks_of(layers: list[MemoryLayer]) -> tuple[tuple[MemoryLayer, int], ...]:
+    if len(layers) == 1:
+        return ((layers[0], layers[0].memtable.rows),)
+    return tuple([(layer, layer.memtable.rows) for layer in layers])
+
+
 class State(Disk):
     """See the module. Created by ``recovery.open_state``, changed on disk by ``edits``."""
 
@@ -127,13 +133,8 @@ class State(Disk):
 
     def capture(self) -> Capture:
         """What is in memtables now; the caller holds ``write_lock``."""
-        marks: Marks = {
-            family: ((layers[0], layers[0].memtable.rows),)
-            if len(layers) == 1
-            else tuple([(layer, layer.memtable.rows) for layer in layers])
-            for family, layers in self.active.items()
-        }
-        return _NEW(Capture, (marks, self.segment, self.sequence))
+        marks = {family: _marks_of(layers) for family, layers in self.active.items()}
+        return Capture(marks, self.segment, self.sequence)
 
     def publish(self, capture: Capture) -> None:
         """Let readers see ``capture``."""
@@ -211,8 +212,22 @@ class State(Disk):
         if position is not None:
             self.position = self.position | position
         if self.log is None or self.options.sync != "group":
-            self.publish(self.capture())
+            self._show(operations)
         return sequence
+
+    def _show(self, operations: Sequence[lsm.Operation]) -> None:
+        """Let readers see the last commit, which is of ``operations``."""
+        with self.lock:
+            view = self.view.copy()
+            for operation in operations:
+                family = operation.family
+                memory = self._marks[family] = _marks_of(self.active[family])
+                sealed = self._sealed[family]
+                view[family] = _NEW(
+                    FamilyView, (memory + sealed if sealed else memory, self.disk[family])
+                )
+            self.published = self.sequence
+            self.view = view
 
     def seal(self) -> bool:
         """Start new memtables and a new log segment; the caller holds ``write_lock``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from typing_extensions import Buffer
+
 from mainstem.errors import Corrupt
 from mainstem.filesystem import FileSystem, SpaceAhead, write_all
 from mainstem.kernels import Memory, crc32c, lsm
@@ -62,8 +64,11 @@ class RunWriter:
         self._file = filesystem.open(self._path, create=True)
         self._space = SpaceAhead()
         self._limit = limit
-        self._entries: list[bytes] = []
+        self._first_key: bytes | None = None
+        self._last_key: bytes | None = None
+        self._entries: list[bytes] = []  # of the index, joined as they came, as are the next two
         self._keys: list[bytes] = []
+        self._key_sizes: list[bytes] = []
         self._hashes: list[Memory] = []
         self._stamps = (0, 0)
         self._counts = [0, 0, 0, 0]  # deletes, merges, key bytes, value bytes
@@ -72,19 +77,15 @@ class RunWriter:
     def path_of(self, directory: str, _number: int) -> str:
         return f"{directory}/{file_name(_number)}"
 
-    @property
-    def last_key(self) -> bytes | None:
-        return self._keys[-1] if self._keys else None
-
     def add(self, rows: lsm.RowList, start: int = 0, end: int | None = None) -> None:
         """Append rows ``start`` to ``end``. Raises ``Corrupt`` when keys do not ascend."""
         end = len(rows) if end is None else end
         if start >= end:
             return
         first = rows.key(start)
-        if not self._keys:
-            self._keys.append(first)
-        elif first <= self._keys[-1]:
+        if self._first_key is None or self._last_key is None:
+            self._first_key = first
+        elif first <= self._last_key:
             raise Corrupt(f"keys of {self._path} would not ascend: a source of it is damaged")
         low, high, *counts = lsm.measure(rows, start, end)
         self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
@@ -92,35 +93,47 @@ class RunWriter:
             (min(self._stamps[0], low), max(self._stamps[1], high)) if self.rows else (low, high)
         )
         self.rows += end - start
+        self._last_key = rows.key(end - 1)
+        block_bytes, seed = self._options.block_bytes, self._seed
         while start < end:
             try:
-                data, blocks, hashes, start = lsm.encode_blocks(
-                    rows, start, end, _BLOCKS_AT_ONCE, self._options.block_bytes, self._seed
+                data, entries, keys, key_sizes, hashes, start = lsm.encode_blocks(
+                    rows, start, end, _BLOCKS_AT_ONCE, block_bytes, seed, self.position
                 )
             except ValueError as error:
                 raise Corrupt(f"{self._path} cannot be written: {error}") from error
             self._hashes.append(hashes)
-            self._write(memoryview(data), blocks)
-
-    def _write(self, data: memoryview, blocks: list[tuple[int, int, int, bytes, int]]) -> None:
-        parts: list[bytes] = []
-        at = self.position
-        for offset, size, rows, last_key, crc in blocks:
-            stored, check = size, crc
+            self._keys.append(keys)
+            self._key_sizes.append(key_sizes)
             if self._codec:
-                content: bytes | memoryview = data[offset : offset + size]
-                packed = compress(self._codec, content)
-                if packed is not None:
-                    stored = len(packed)
-                    content = packed + bytes(padded(stored) - stored)
-                    check = lsm.crc32c(content)
+                self._write(*self._packed(memoryview(data), entries))
+            else:
+                self._write(data, entries)
+
+    def _packed(self, data: memoryview, entries: bytes) -> tuple[bytes, bytes]:
+        """Blocks compressed where that makes them smaller, and what the index says of them."""
+        parts: list[bytes] = []
+        index: list[bytes] = []
+        at, start = self.position, 0
+        for _, _, size, rows, crc in _ENTRY.iter_unpack(entries):
+            content = data[start : start + size]
+            packed = compress(self._codec, content)
+            if packed is None:
                 parts.append(bytes(content))
-            self._entries.append(_ENTRY.pack(at, stored, size, rows, check))
-            self._keys.append(last_key)
-            at += padded(stored)
-        self._space.cover(self._file, self.position, at, self._limit)
-        write_all(self._file, b"".join(parts) if self._codec else data, self.position)
-        self.position = at
+                index.append(_ENTRY.pack(at, size, size, rows, crc))
+            else:
+                parts.append(packed + bytes(padded(len(packed)) - len(packed)))
+                index.append(_ENTRY.pack(at, len(packed), size, rows, crc32c(parts[-1])))
+            at += len(parts[-1])
+            start += size
+        return b"".join(parts), b"".join(index)
+
+    def _write(self, data: Buffer, entries: bytes) -> None:
+        end = self.position + len(memoryview(data))
+        self._space.cover(self._file, self.position, end, self._limit)
+        write_all(self._file, data, self.position)
+        self._entries.append(entries)
+        self.position = end
 
     def finish(self) -> FileRecord:
         """Write index, filter and footer, and sync. The directory is the caller's to sync."""
@@ -162,25 +175,19 @@ class RunWriter:
             self.number,
             size,
             self.rows,
-            self._keys[0],
-            self._keys[-1],
+            self._first_key or b"",
+            self._last_key or b"",
             crc,
             self._counts[0],
             self._stamps[1],
         )
 
     def _index(self) -> bytes:
-        key_sizes = [0]
-        for key in self._keys:
-            key_sizes.append(key_sizes[-1] + len(key))
-        return b"".join(
-            (
-                struct.pack("<II", len(self._entries), key_sizes[-1]),
-                *self._entries,
-                struct.pack(f"<{len(key_sizes)}I", *key_sizes),
-                *self._keys,
-            )
-        )
+        first = self._first_key or b""
+        offsets = lsm.offsets_of(b"".join(self._key_sizes), len(first))
+        entries = b"".join(self._entries)
+        head = struct.pack("<I", len(entries) // _ENTRY.size)
+        return b"".join((head, offsets[-4:], entries, offsets, first, *self._keys))
 
     def abandon(self) -> None:
         """Remove the file as far as the disk lets us; the next open would, too."""
