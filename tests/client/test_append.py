@@ -20,9 +20,36 @@ def read(topic: ms.Topic, **options: Any) -> pa.Table:
     return pa.Table.from_batches(topic.read(**options))
 
 
+class Relation:
+    """As DuckDB's: it has a ``type`` of its own, which is not Arrow's."""
+
+    type = None
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return pa.table({"value": ["a", "b"]}).__arrow_c_stream__(requested_schema)
+
+
+class Series:
+    """As those of Polars and pandas: one column, a stream of chunks that are no structs."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return pa.chunked_array([["a"], ["b"]]).__arrow_c_stream__(requested_schema)
+
+
+class Column:
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
+        return pa.array(["a", "b"]).__arrow_c_array__(requested_schema)
+
+
 @pytest.mark.parametrize(
     "data",
     [
+        Relation(),
+        Series(),
+        Column(),
+        pa.array(["a", "b"]),
+        pa.chunked_array([[], ["a", "b"], []], pa.string()),
+        pa.array([{"value": "a"}, {"value": "b"}]),
         pa.table({"value": [b"a", b"b"]}),
         pa.record_batch({"value": [b"a", b"b"]}),
         pa.table({"value": pa.chunked_array([["a"], ["b"]])}),
@@ -311,7 +338,17 @@ TABLE = pa.table({"value": [b"v"], "tailnum": ["N1"], "time": [1]})
         ([1, 2], {}, "a list of rows holds a int"),
         ([{"value": b"x"}, b"x"], {}, "a list of rows holds a bytes"),
         (42, {}, "a int cannot be appended"),
-        ({"value": [b"x", 1]}, {}, "cannot become Arrow columns"),
+        ({"value": [b"x", 1]}, {}, "cannot become Arrow columns: 'value': Expected bytes"),
+        ([{"a": 1, "b": 1}, {"a": 2, "b": "x"}], {"format": ms.Json()}, "columns: 'b': .* 'x'"),
+        ({"a": [2**70]}, {"format": ms.Json()}, "columns: 'a': .*too large"),
+        (pa.RecordBatch.from_struct_array(pa.array([{}], pa.struct([]))), {}, "there are none"),
+        ([b"x"], {"partition": 2**31}, "partition=2147483648 is not valid"),
+        ([b"x"], {"batch_bytes": 2**70}, "batch_bytes=1180591620717411303424 is not valid"),
+        (
+            {"value": ["v"], "_timestamp": pa.array([2**62], pa.timestamp("s"))},
+            {},
+            "timestamp.s. cannot become timestamp.ms.: .* out of bounds timestamp: 46116",
+        ),
     ],
 )
 def test_wrong_input_is_invalid_and_says_what(
@@ -327,6 +364,24 @@ def test_a_column_that_occurs_twice_is_invalid(make_topic: MakeTopic) -> None:
     twice = pa.Table.from_arrays([pa.array([b"a"])] * 2, ["value", "value"])
     with pytest.raises(ms.Invalid, match="'value' occurs more than once"):
         make_topic().append(twice)
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
+def test_a_dictionary_of_views_as_polars_has_it_is_appended(
+    make_topic: MakeTopic, kind: Any
+) -> None:
+    """pyarrow 26 cannot decode those; they are Polars' categories and enums."""
+    numbers = pa.array([1, None, 0, 1], pa.uint32())
+    column = pa.DictionaryArray.from_arrays(numbers, pa.array(["a", "b"]).cast(kind))
+    topic, text = make_topic(), ["b", None, "a", "b"]
+    topic.append({"value": column, "_key": column})
+    found = read(topic)
+    expected = [None if word is None else word.encode() for word in text]
+    assert (found["value"].to_pylist(), found["_key"].to_pylist()) == (expected, expected)
+    if kind == pa.string_view():
+        other = make_topic()
+        other.append({"word": column, "list": pa.array([1, 2, 3, 4])}, format=ms.Json())
+        assert read(other, format=ms.Json())["word"].to_pylist() == text
 
 
 def test_text_as_polars_has_it_is_appended_to_many_partitions(make_topic: MakeTopic) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainstem.client.arguments import check_count, check_mapping, check_text
+from mainstem.client.arguments import MOST_COUNT, check_count, check_mapping, check_text
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.metadata import TopicMetadata
 from mainstem.client.offsets import LATEST, bounds, list_offsets
@@ -116,11 +116,11 @@ class Admin:
         number or setting.
         """
         check_text("topic", name, code=17)
-        check_mapping("config", config or {})
+        check_settings(config or {})
         if partitions is not None:
-            check_count("partitions", partitions, code=37)
+            check_count("partitions", partitions, most=MOST_COUNT, code=37)
         if replication is not None:
-            check_count("replication", replication, code=38)
+            check_count("replication", replication, most=2**15 - 1, code=38)
         configs = [Message(name=key, value=text(value)) for key, value in (config or {}).items()]
         topic = Message(
             name=name,
@@ -209,7 +209,7 @@ class Admin:
 
     async def add_partitions(self, name: str, total: int) -> None:
         """Grow a topic to ``total`` partitions; keys may map elsewhere afterwards."""
-        check_count("partitions", total, code=37)
+        check_count("partitions", total, most=MOST_COUNT, code=37)
         await self._known(name)
         topic = Message(name=name, count=total, assignments=None)
         message = Message(topics=[topic], timeout_ms=30_000, validate_only=False)
@@ -253,7 +253,7 @@ class Admin:
 
     async def alter(self, name: str, config: Mapping[str, Any]) -> None:
         """Set a topic's settings; ``None`` puts one back to its default (KIP-339)."""
-        check_mapping("config", config)
+        check_settings(config)
         await self._known(name)
         configs = [
             Message(
@@ -289,6 +289,13 @@ class Admin:
 
             found[partition] = await self._cluster.retrying(attempt)
         return found
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Raise ``Invalid`` unless it is a dict of settings by their names."""
+    check_mapping("config", config)
+    for name in config:
+        check_text("config, a name", name, code=40)
 
 
 def text(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from mainstem.client.arguments import check_count, check_text
+from mainstem.client.arguments import MOST_COUNT, check_count, check_text
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, slices
 from mainstem.client.formats import Format, Raw, check_format
@@ -60,7 +60,7 @@ class AppendOptions:
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
         if self.partition is not None:
-            check_count("partition", self.partition, least=0, code=3)
+            check_count("partition", self.partition, least=0, most=MOST_COUNT, code=3)
         check_count("batch_bytes", self.batch_bytes, least=1024)
         check_format(self.format)
 

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mainstem.client.arguments import check_count, check_seconds, check_text, names_of
+from mainstem.client.arguments import (
+    MOST_SECONDS,
+    check_count,
+    check_seconds,
+    check_text,
+    names_of,
+)
 from mainstem.client.consumer.assignors import Assignor, Range, RoundRobin
 from mainstem.client.consumer.patterns import as_re2, check_pattern
 from mainstem.client.consumer.sticky import CooperativeSticky, Sticky
@@ -51,14 +57,17 @@ class ConsumerSettings:
     def __post_init__(self) -> None:
         if not self.group or not isinstance(self.group, str):
             raise Invalid(f"group={self.group!r} is not valid: give a name", code=24)
+        check_text("group", self.group, code=24)
         if self.pattern is not None:
             check_pattern(self.pattern)
         elif not _names(self.topics):
             raise Invalid(f"topics={self.topics!r} is not valid: name one topic or more", code=17)
+        for name in self.topics:
+            check_text("topics", name, code=17)
         _choice("protocol", self.protocol, (None, "classic", "consumer"))
         check_isolation(self.isolation)
         for name in ("session_timeout", "heartbeat_interval", "max_poll_interval"):
-            check_seconds(name, getattr(self, name))
+            check_seconds(name, getattr(self, name), most=MOST_SECONDS)
         if self.auto_commit is not None:
             check_seconds("auto_commit", self.auto_commit)
         if self.heartbeat_interval >= self.session_timeout:
