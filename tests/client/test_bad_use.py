@@ -468,3 +468,43 @@ def test_pickling_says_what_to_do(program: Program, what: str) -> None:
             batches.close()
     """)
     assert "cannot be pickled: open one in the other process" in out
+
+
+@pytest.mark.parametrize("error", ["SystemExit(3)", "KeyboardInterrupt()", "RuntimeError('mine')"])
+def test_what_a_users_function_raises_reaches_the_user_and_the_client_goes_on(
+    program: Program, error: str
+) -> None:
+    """``sys.exit`` in a task ends an event loop, and with it went every call that came later."""
+    out = program(f"""
+        import pyarrow as pa
+        stem = ms.connect(address)
+        topic = stem.topic(name)
+        topic.append([b"no JSON"])
+
+        class Broken(ms.Raw):
+            def encode(self, payload, *, used):
+                raise {error}
+
+        def side(batch):
+            raise {error}
+
+        def rows():
+            yield pa.record_batch({{"value": [b"1"]}})
+            raise {error}
+
+        schema = pa.schema([("value", pa.binary())])
+        table = pa.table({{"value": [b"x"] * 400_000}})
+        for use in (
+            lambda: list(topic.read(format=ms.Json(malformed="side", side=side))),
+            lambda: topic.append([b"x"], format=Broken()),
+            lambda: topic.append(table, format=Broken()),
+            lambda: topic.append(pa.RecordBatchReader.from_batches(schema, rows())),
+        ):
+            try:
+                print("nothing raised", use())
+            except BaseException as error:
+                print(repr(error))
+            assert topic.append([b"after"]).rows == 1
+        stem.close()
+    """)
+    assert out.splitlines() == [repr(eval(error))] * 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -23,7 +24,7 @@ from mainstem.client import (
     Setting,
     TopicDescription,
 )
-from mainstem.errors import Closed
+from mainstem.errors import Closed, Invalid
 from mainstem.face.access import Access
 from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
 from mainstem.face.consumers import Consumer, OnChange, check_callbacks
@@ -67,23 +68,41 @@ class Batches(Iterator[Any]):
         self._stem = stem
         self._reader: Reader | None = reader
         self._batches: deque[Any] = deque()
+        self._turn = threading.Lock()
         self._pid = os.getpid()
 
     def __next__(self) -> Any:
-        if self._reader is None:
+        reader = self._reader
+        if reader is None:
             raise StopIteration
         self._stem.check()
+        if not self._turn.acquire(blocking=False):
+            raise Invalid(
+                "another thread waits for this read's next batch: one at a time, or begin a read "
+                "for each"
+            )
+        try:
+            return self._next(reader)
+        finally:
+            self._turn.release()
+
+    def _next(self, reader: Reader) -> Any:
         if not self._batches:
             try:
-                self._batches.extend(run(self._reader.next_ones))
+                run(self._fill, reader)
             except Exception:
                 self.close()
                 raise
-        if not self._batches:
+        try:
+            return self._batches.popleft()
+        except IndexError:  # the end, or closed meanwhile
             self._stem.check()
             self.close()
-            raise StopIteration
-        return self._batches.popleft()
+            raise StopIteration from None
+
+    async def _fill(self, reader: Reader) -> None:
+        """On the loop: what comes is kept, also where Ctrl-C ends the waiting for it."""
+        self._batches.extend(await reader.next_ones())
 
     def close(self) -> None:
         """Stop; the iteration is over. May be called twice."""

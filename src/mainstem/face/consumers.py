@@ -35,16 +35,13 @@ class AsyncConsumer(AsyncIterator[Any]):
     def __init__(self, cluster: Cluster, settings: ConsumerSettings, callbacks: Callbacks) -> None:
         self.core = GroupConsumer(cluster, settings)
         self._callbacks = callbacks
-        self._started = False
 
     def __repr__(self) -> str:
         return f"AsyncConsumer({self.core.settings.group!r})"
 
     async def start(self) -> None:
         """Begin to join the group; done by ``async with`` and by the first ``poll``."""
-        if not self._started:
-            self._started = True
-            await self.core.start()
+        await self.core.start()
 
     async def poll(self, timeout: float | None = None) -> Any:
         """The next batch, or ``None`` after ``timeout`` seconds. See ``Consumer.poll``."""
@@ -77,7 +74,7 @@ class AsyncConsumer(AsyncIterator[Any]):
     @property
     def member_id(self) -> str:
         """As the coordinator knows this member; empty before it does."""
-        return self.core.membership.member_id
+        return self.core.member_id
 
     @property
     def paused(self) -> frozenset[TopicPartition]:
@@ -106,8 +103,7 @@ class AsyncConsumer(AsyncIterator[Any]):
 
     async def close(self, *, processed: bool = True) -> None:
         """Commit where that is automatic, and leave the group. See ``Consumer.close``."""
-        if self._started:
-            await self.core.close(processed=processed)
+        await self.core.close(processed=processed)
 
     async def __aenter__(self) -> AsyncConsumer:
         await self.start()
@@ -171,13 +167,14 @@ class Consumer(Iterator[Any]):
         or another holder of its ``instance_id`` took over.
         """
         core = self._open().core
-        while isinstance(found := run(core.step, timeout), Change):
+        while isinstance(found := run(core.step_unseen, timeout), Change):
             callback = self._callbacks.get(found.kind)
             try:
                 if callback is not None:
                     callback(list(found.partitions))
             finally:
                 run(core.acknowledge, found)
+        core.seen()  # Ctrl-C before this line, and the next call gives the same batch
         return found
 
     def __next__(self) -> Any:

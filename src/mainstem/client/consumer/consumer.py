@@ -6,7 +6,7 @@ The faces call the user's callbacks between ``step`` and ``acknowledge``, each i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from mainstem.client.arguments import check_offsets, check_partitions, check_sec
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer.classic_membership import ClassicMembership
 from mainstem.client.consumer.commits import Commits
-from mainstem.client.consumer.membership import Change, Membership
+from mainstem.client.consumer.membership import Change, Membership, not_a_member
 from mainstem.client.consumer.modern import CONSUMER_GROUP_HEARTBEAT
 from mainstem.client.consumer.modern_membership import ModernMembership
 from mainstem.client.consumer.positions import Positions
@@ -45,20 +45,47 @@ class GroupConsumer:
         self._taking: asyncio.Task[Any] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._commit_failure: MainstemError | None = None
+        self._turn: tuple[asyncio.Task[Any] | None, asyncio.Future[None]] | None = None
+        self._unseen = False  # the last batch may not have reached the user
         self._membership: Membership | None = None
         self._classic = settings.protocol == "classic"
         self._automatic: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to join. Raises ``Invalid`` for a topic that does not exist."""
-        for name in self.settings.topics:
-            await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
-        await self._enter()
+        """Begin to join, once. Raises ``Invalid`` for a topic that does not exist."""
+        if self._membership is not None:
+            return
+        over = await self._take_turn()
+        try:
+            self.check()
+            for name in self.settings.topics:
+                await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
+            await self._enter()
+        finally:
+            over.set_result(None)
         if self.settings.auto_commit is not None:
             self._automatic = asyncio.get_running_loop().create_task(self._commit_now_and_then())
 
+    async def _take_turn(self) -> asyncio.Future[None]:
+        """Raise ``Invalid`` while another task is inside; what is returned is set at the end.
+
+        One that was cancelled, as by Ctrl-C, is on its way out: that is waited for.
+        """
+        while self._turn is not None and not self._turn[1].done():
+            task, over = self._turn
+            if task is None or not task.cancelling():
+                raise Invalid(
+                    f"another thread or task waits for the next batch of this consumer of group "
+                    f"{self.settings.group!r}: one at a time, or open a consumer for each"
+                )
+            await asyncio.wait([over])
+        loop = asyncio.get_running_loop()
+        self._turn = asyncio.current_task(), loop.create_future()
+        return self._turn[1]
+
     async def _enter(self) -> None:
         modern = await self._modern()
+        self.check()  # it may have been closed meanwhile
         kind = ModernMembership if modern else ClassicMembership
         self._membership = kind(self._cluster, self.settings)
         self._membership.start()
@@ -94,10 +121,16 @@ class GroupConsumer:
 
     @property
     def membership(self) -> Membership:
-        """The present one. Raises ``Closed``."""
+        """The present one. Raises ``Closed``, and ``Conflict`` before ``start``."""
         self._gate.check()
-        assert self._membership is not None
+        if self._membership is None:
+            raise not_a_member(self.settings)
         return self._membership
+
+    @property
+    def member_id(self) -> str:
+        """As the coordinator knows this member; empty before it does."""
+        return "" if self._membership is None else self.membership.member_id
 
     def check(self) -> None:
         """Raise ``Closed`` after ``close``, ``Invalid`` on another event loop."""
@@ -115,13 +148,34 @@ class GroupConsumer:
         self.check()
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
-        self.membership.inside()
-        self.positions.all_processed()
+        over = await self._take_turn()
         try:
+            await self.take_back()
+            self.membership.inside()
+            self.positions.all_processed()
             return await self._step(None if timeout is None else max(0.0, timeout))
         finally:
+            over.set_result(None)
             if self._gate.open:
                 self.membership.outside()
+
+    async def step_unseen(self, timeout: float | None = None) -> Any:
+        """As ``step``, for who may be interrupted before the batch is there: until ``seen`` it
+        does not count as handed out."""
+        found = await self.step(timeout)
+        self._unseen = found is not None and not isinstance(found, Change)
+        return found
+
+    def seen(self) -> None:
+        """What ``step_unseen`` returned has arrived."""
+        self._unseen = False
+
+    async def take_back(self) -> None:
+        """Hand out again what nobody has seen: every call that may commit or move begins so."""
+        if self._unseen:
+            self._unseen = False
+            self.positions.take_back()
+            await self._drop_reader()
 
     async def _step(self, timeout: float | None) -> Any:
         loop = asyncio.get_running_loop()
@@ -227,11 +281,16 @@ class GroupConsumer:
         """What is read ahead is dropped: only what was handed out counts."""
         taking, self._taking = self._taking, None
         reader, self._reader = self._reader, None
-        if taking is not None:
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
-        if reader is not None:
-            await reader.close()
+
+        async def drop() -> None:
+            if taking is not None:
+                taking.cancel()
+                await asyncio.gather(taking, return_exceptions=True)
+            if reader is not None:
+                await reader.close()
+
+        if taking is not None or reader is not None:  # to the end, whoever asked is cancelled
+            await asyncio.shield(self._behind(drop()))
 
     # --- changes -----------------------------------------------------------------------------
 
@@ -264,13 +323,19 @@ class GroupConsumer:
         self._raise_commit_failure()
         if offsets is not None:
             check_offsets("offsets", offsets)
+        await self.take_back()
         wanted = dict(self.positions.uncommitted() if offsets is None else offsets)
         if wait:
             await self._send(wanted)
         else:
-            task = asyncio.get_running_loop().create_task(self._send_behind(wanted))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._behind(self._send_behind(wanted))
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that ``close`` waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
     async def _send(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._commits.commit(offsets)
@@ -309,17 +374,20 @@ class GroupConsumer:
     async def seek(self, topic: str, partition: int, point: Point) -> None:
         """Go on elsewhere in an assigned partition; read-ahead is dropped."""
         self.check()
+        await self.take_back()
         await self.positions.seek((topic, partition), point)
         await self._drop_reader()
 
     async def rewind(self) -> None:
         """Hand out again what came since the last commit: its transaction was aborted."""
+        self._unseen = False
         self.positions.rewind()
         await self._drop_reader()
 
     async def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Hand out nothing of these until ``resume``; membership and positions stay."""
         self.check()
+        await self.take_back()
         if self.positions.pause(check_partitions("partitions", partitions)):
             await self._drop_reader()
 
@@ -349,6 +417,7 @@ class GroupConsumer:
         if self._automatic is not None:
             self._automatic.cancel()
             await asyncio.gather(self._automatic, return_exceptions=True)
+        await self.take_back()
         await self._drop_reader()
         if processed:
             self.positions.all_processed()

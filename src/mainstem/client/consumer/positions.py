@@ -66,6 +66,10 @@ class Positions:
         """The user is done with what was handed out."""
         self._processed = dict(self._handed)
 
+    def take_back(self) -> None:
+        """What was handed out last did not arrive."""
+        self._handed |= self._processed
+
     def uncommitted(self, *, processed: bool = False) -> dict[TopicPartition, int]:
         """Offsets that are ahead of (or behind, after a seek) what is committed."""
         found = self._processed if processed else self._handed

@@ -105,6 +105,7 @@ class TransactionalClient:
         """
         self._open()
         _require_manual(consumer)
+        await consumer.take_back()
         wanted = dict(consumer.positions.uncommitted() if offsets is None else offsets)
         self._consumers.setdefault(consumer, {}).update(wanted)
         if not wanted:
