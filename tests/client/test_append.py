@@ -400,3 +400,21 @@ def test_text_as_polars_has_it_is_appended_to_many_partitions(make_topic: MakeTo
     assert found["value"].to_pylist() == [b"a", b"b", b"d", None]
     assert found["_key"].to_pylist() == [b"k", None, b"m", b"l"]
     assert found["_headers"].to_pylist() == [[{"key": "h", "value": b"x"}], [], [], []]
+
+
+def test_rows_that_end_in_an_error_raise_it_and_take_back_what_was_not_sent(
+    stem: ms.Stem, make_topic: MakeTopic
+) -> None:
+    """With one batch that was not sent yet, CancelledError came out instead."""
+
+    def rows() -> Iterator[Any]:
+        yield pa.record_batch({"value": [b"a"]})
+        raise LookupError("the source is gone")
+
+    schema = pa.schema([("value", pa.binary())])
+    with ms.connect(stem.address) as other:  # knows neither the leader nor a producer id yet
+        topic = other.topic(make_topic().name)
+        with pytest.raises(LookupError, match="the source is gone"):
+            topic.append(pa.RecordBatchReader.from_batches(schema, rows()))
+        assert topic.append([b"b"]).rows == 1
+        assert read(topic)["value"].to_pylist() in ([b"b"], [b"a", b"b"])

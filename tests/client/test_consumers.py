@@ -628,3 +628,19 @@ def test_formats_apply(make_topic: MakeTopic, join: Any) -> None:
     topic.append([{"n": 1}, {"n": 2}], format=ms.Json())
     with join(topic, format=ms.Json()) as consumer:
         assert consumer.poll()["n"].to_pylist() == [1, 2]
+
+
+def test_a_callback_that_polls_is_told_not_to(make_topic: MakeTopic, join: Any) -> None:
+    """It was called again, by its own poll, without end."""
+    topic = make_topic()
+    fill(topic, 3)
+    said: list[str] = []
+
+    def assigned(_: Any) -> None:
+        with pytest.raises(ms.Invalid, match="cannot be called in it: return first") as caught:
+            consumer.poll(0)
+        said.append(str(caught.value))
+
+    with join(topic, on_assigned=assigned) as consumer:
+        assert values(consumer.poll(PATIENCE)) == [0, 1, 2]
+    assert len(said) == 1

@@ -280,3 +280,33 @@ def test_an_asynchronous_consumer_that_could_not_begin_says_why_every_time(
                 await never.poll()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("what", ["consumer", "stem"])
+def test_a_poll_ends_when_another_thread_closes(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, what: str
+) -> None:
+    """It waited on, for ever without a timeout, and read what nobody would take."""
+    topic = make_topic()
+    with ms.connect(stem.address) as other:
+        consumer = other.consumer(group, topic.name, auto_commit=None)
+        assert consumer.poll(0) is None
+        said: list[Any] = []
+
+        def wait() -> None:
+            try:
+                said.append(consumer.poll())
+            except ms.Closed as error:
+                said.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while not said:
+            try:
+                assert consumer.poll(0) is None
+            except ms.Invalid:  # the other one waits
+                break
+        (consumer if what == "consumer" else other).close()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert [type(found) for found in said] == [ms.Closed]

@@ -57,7 +57,9 @@ class Sent:
             if cancel and not batch.departed:
                 batch.done.cancel()
         waiting = [batch.done for _, batch in self._batches]
-        if len(waiting) == 1:  # the usual one, without the machinery for many
+        if cancel and waiting:  # one that was cancelled here must not end whoever waits
+            await asyncio.wait(waiting)
+        elif len(waiting) == 1:  # the usual one, without the machinery for many
             with suppress(Exception):
                 await waiting[0]
         elif waiting:

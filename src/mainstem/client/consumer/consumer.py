@@ -47,6 +47,7 @@ class GroupConsumer:
         self._commit_failure: MainstemError | None = None
         self._turn: tuple[asyncio.Task[Any] | None, asyncio.Future[None]] | None = None
         self._unseen = False  # the last batch may not have reached the user
+        self._closing = False
         self._membership: Membership | None = None
         self._classic = settings.protocol == "classic"
         self._automatic: asyncio.Task[None] | None = None
@@ -182,6 +183,8 @@ class GroupConsumer:
         until = None if timeout is None else loop.time() + timeout
         while True:
             membership = self.membership
+            if self._closing:
+                raise self._gate.closed()
             self._raise_commit_failure()
             change = membership.pending
             if change is not None:
@@ -219,6 +222,9 @@ class GroupConsumer:
             if reader is not None:
                 if self._taking is None:
                     self._taking = asyncio.get_running_loop().create_task(reader.take())
+                    self._taking.add_done_callback(
+                        lambda done: done.cancelled() or done.exception()
+                    )
                 waits.add(self._taking)
             await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -414,6 +420,7 @@ class GroupConsumer:
         if self._membership is None:  # it never came to joining
             self._gate.open = False
             return
+        await self._end_step()
         if self._automatic is not None:
             self._automatic.cancel()
             await asyncio.gather(self._automatic, return_exceptions=True)
@@ -437,3 +444,11 @@ class GroupConsumer:
             failures.append(self._commit_failure)
         if failures:
             raise failures[0]
+
+    async def _end_step(self) -> None:
+        """Whoever waits for a batch hears that there will be none."""
+        self._closing = True
+        self.membership.signal.set()
+        task, over = self._turn or (None, None)
+        if over is not None and not over.done() and task is not asyncio.current_task():
+            await asyncio.wait([over])
