@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,9 @@ import pyarrow as pa
 import pytest
 
 import mainstem as ms
+from mainstem.client.lanes import Batch
+from mainstem.client.retry import Deadline
+from mainstem.client.sent import Sent
 from mainstem.kernels import murmur2
 
 MakeTopic = Callable[..., ms.Topic]
@@ -402,19 +406,34 @@ def test_text_as_polars_has_it_is_appended_to_many_partitions(make_topic: MakeTo
     assert found["_headers"].to_pylist() == [[{"key": "h", "value": b"x"}], [], [], []]
 
 
-def test_rows_that_end_in_an_error_raise_it_and_take_back_what_was_not_sent(
-    stem: ms.Stem, make_topic: MakeTopic
-) -> None:
-    """With one batch that was not sent yet, CancelledError came out instead."""
+def test_taking_back_a_batch_that_was_not_sent_is_no_cancellation() -> None:
+    """Rows that raised while there was one such batch came out as CancelledError."""
 
+    async def main() -> None:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        batch = Batch(memoryview(b""), 1, 0, Deadline(1), done)
+        sent = Sent()
+        sent.add(0, batch, (0, 0), known=True)
+        await sent.settle(cancel=True)
+        assert done.cancelled()
+        assert str(sent.partial(ms.Invalid("mine"))) == "mine [0 rows were acknowledged]"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_the_error_of_a_source_of_rows_is_raised_as_it_is(
+    make_topic: MakeTopic, batches: int
+) -> None:
     def rows() -> Iterator[Any]:
-        yield pa.record_batch({"value": [b"a"]})
+        for _ in range(batches):
+            yield pa.record_batch({"value": [b"a"]})
         raise LookupError("the source is gone")
 
     schema = pa.schema([("value", pa.binary())])
-    with ms.connect(stem.address) as other:  # knows neither the leader nor a producer id yet
-        topic = other.topic(make_topic().name)
-        with pytest.raises(LookupError, match="the source is gone"):
-            topic.append(pa.RecordBatchReader.from_batches(schema, rows()))
-        assert topic.append([b"b"]).rows == 1
-        assert read(topic)["value"].to_pylist() in ([b"b"], [b"a", b"b"])
+    topic = make_topic()
+    with pytest.raises(LookupError, match="the source is gone") as caught:
+        topic.append(pa.RecordBatchReader.from_batches(schema, rows()))
+    topic.append([b"b"])
+    written = len(read(topic)) - 1
+    assert f"{written} rows were acknowledged" in caught.value.__notes__[0]

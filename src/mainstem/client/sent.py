@@ -69,10 +69,13 @@ class Sent:
 
     def partial(self, error: BaseException) -> BaseException:
         """``error``, with the rows that failed and how many were acknowledged."""
-        if not isinstance(error, MainstemError) or not self._batches:
+        if not self._batches:
+            return error
+        written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
+        if not isinstance(error, MainstemError):  # the source's own, or a format's
+            error.add_note(f"{written} rows were acknowledged")
             return error
         which = self._where(error)
-        written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
         return type(error)(f"{error} [{which}{written} rows were acknowledged]", code=error.code)
 
     def _where(self, error: BaseException) -> str:

@@ -222,9 +222,7 @@ class GroupConsumer:
             if reader is not None:
                 if self._taking is None:
                     self._taking = asyncio.get_running_loop().create_task(reader.take())
-                    self._taking.add_done_callback(
-                        lambda done: done.cancelled() or done.exception()
-                    )
+                    self._taking.add_done_callback(_looked_at)
                 waits.add(self._taking)
             await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -452,3 +450,9 @@ class GroupConsumer:
         task, over = self._turn or (None, None)
         if over is not None and not over.done() and task is not asyncio.current_task():
             await asyncio.wait([over])
+
+
+def _looked_at(done: asyncio.Task[Any]) -> None:
+    """A failure that comes when nobody takes any more is no news."""
+    if not done.cancelled():
+        done.exception()
