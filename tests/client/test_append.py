@@ -437,3 +437,18 @@ def test_the_error_of_a_source_of_rows_is_raised_as_it_is(
     topic.append([b"b"])
     written = len(read(topic)) - 1
     assert f"{written} rows were acknowledged" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("table", [{"value": [b"x"], "_partition": [2]}, [b"x"]], ids=type)
+def test_a_partition_that_was_added_meanwhile_is_known(
+    stem: ms.Stem, make_topic: MakeTopic, table: Any
+) -> None:
+    """It was refused until the metadata were ``metadata_max_age`` old."""
+    topic = make_topic()
+    topic.append([b"a"])
+    with ms.connect(stem.address) as other:
+        other.alter_topic(topic.name, partitions=3)
+    partition = 2 if isinstance(table, list) else None
+    assert topic.append(table, partition=partition).partitions == {2: ms.Written(0, 0, 1)}
+    with pytest.raises(ms.Invalid, match="has no partition 3: it has 3, from 0 to 2"):
+        topic.append([b"x"], partition=3)

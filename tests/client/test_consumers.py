@@ -644,3 +644,21 @@ def test_a_callback_that_polls_is_told_not_to(make_topic: MakeTopic, join: Any) 
     with join(topic, on_assigned=assigned) as consumer:
         assert values(consumer.poll(PATIENCE)) == [0, 1, 2]
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("automatic", [None, 3600.0])
+def test_a_deleted_topic_does_not_hold_up_the_commits_of_others(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, protocol: Any, automatic: float | None
+) -> None:
+    gone, stays = make_topic(), make_topic()
+    for topic in (gone, stays):
+        fill(topic, 3)
+    names = [gone.name, stays.name]
+    consumer = stem.consumer(group, names, protocol=protocol, auto_commit=automatic)
+    seen: list[int] = []
+    until(lambda: seen.extend(values(consumer.poll(PATIENCE))) or len(seen) == 6, "six rows")
+    stem.delete_topic(gone.name)
+    if automatic is None:
+        consumer.commit()
+    consumer.close()
+    assert stem.committed(group) == {(stays.name, 0): 3}

@@ -13,12 +13,13 @@ from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
 from mainstem.client.kafka_errors import STALE_METADATA, error_for
 from mainstem.client.retry import Deadline
-from mainstem.errors import Conflict, MainstemError, Unavailable
+from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 from mainstem.wire import Message
 
 OFFSET_COMMIT, OFFSET_FETCH = 8, 9
 _ILLEGAL_GENERATION, _UNKNOWN_MEMBER, _REBALANCE, _STALE_EPOCH = 22, 25, 27, 113
 _FENCED_EPOCH = 110
+_NO_TOPIC = frozenset({3, 100})
 _OTHER_GENERATION = frozenset({_ILLEGAL_GENERATION, _UNKNOWN_MEMBER, _REBALANCE, _STALE_EPOCH})
 
 #: The offset to go on at, by topic and partition.
@@ -86,6 +87,8 @@ class Commits:
         group = self._settings.group
         try:
             message = await self._request(offsets, identity, deadline)
+            if not message.topics:
+                return 0, None
             node = await self._cluster.coordinator(group, deadline)
             answer = await self._cluster.call(OFFSET_COMMIT, message, deadline, node=node)
         except Unavailable as lost:
@@ -99,6 +102,10 @@ class Commits:
                 if code == FENCED_INSTANCE:
                     raise fenced(self._settings)
                 error = error_for(code, f"commit of group {group!r}")
+                if code in _NO_TOPIC:  # left out by the next attempt, if it is gone for good
+                    for name, _ in offsets:
+                        self._cluster.forget(name)
+                    return code, error
                 if code == _FENCED_EPOCH:
                     raise _lost(self._settings, offsets.keys(), code)
                 if code in STALE_METADATA:
@@ -118,7 +125,10 @@ class Commits:
         )
 
     async def _by_topic(self, offsets: Offsets, deadline: Deadline) -> list[Message]:
-        """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on."""
+        """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on.
+
+        Those of a topic that was deleted are nobody's, and must not hold up the others.
+        """
         topics: dict[str, list[Message]] = {}
         for where, offset in offsets.items():
             part = Message(
@@ -128,14 +138,16 @@ class Commits:
                 committed_metadata=None,
             )
             topics.setdefault(where[0], []).append(part)
-        return [
-            Message(
-                name=name,
-                topic_id=(await self._cluster.topic(name, deadline)).id,
-                partitions=parts,
-            )
-            for name, parts in topics.items()
-        ]
+        found = []
+        for name, parts in topics.items():
+            try:
+                topic_id = (await self._cluster.topic(name, deadline)).id
+            except Invalid as error:
+                if error.code not in _NO_TOPIC:
+                    raise
+                continue
+            found.append(Message(name=name, topic_id=topic_id, partitions=parts))
+        return found
 
     async def committed(
         self, partitions: Iterable[TopicPartition]
