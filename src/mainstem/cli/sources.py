@@ -197,9 +197,8 @@ def _parquet(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:
         for batch in file.iter_batches():
             yield batch, (size or 0) * batch.num_rows // rows
     except (pa.ArrowException, OSError) as error:
-        raise Invalid(
-            f"this is not a Parquet file, or a damaged one: {str(error).strip()}"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise Invalid(f"this is not a Parquet file, or a damaged one: {reason}") from error
 
 
 def _arrow(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:
