@@ -353,3 +353,32 @@ def test_a_table_is_what_was_appended_whatever_the_sizes(make_topic: MakeTopic) 
     found = pa.Table.from_batches(topic.read(batch_rows=777))
     by_key = dict(zip(found["_key"].to_pylist(), found["value"].to_pylist(), strict=True))
     assert by_key == {b"%d" % n: v for n, v in enumerate(values)}
+
+
+def test_following_reads_partitions_that_are_added(stem: ms.Stem, make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+
+    async def main() -> list[tuple[int, bytes]]:
+        async with (
+            await ms.aconnect(stem.address, metadata_max_age=0.1) as other,
+            (await other.topic(topic.name)).read("latest", follow=True) as batches,
+        ):
+            topic.append([b"a"], partition=1)
+            found = [await anext(batches)]
+            stem.alter_topic(topic.name, partitions=4)
+            for partition in (2, 3):
+                topic.append([b"new"], partition=partition)
+            while sum(batch.num_rows for batch in found) < 3:
+                found.append(await asyncio.wait_for(anext(batches), 30))
+            rows = pa.Table.from_batches(found)
+            parts, values = rows["_partition"].to_pylist(), rows["value"].to_pylist()
+            return sorted(zip(parts, values, strict=True))
+
+    assert asyncio.run(main()) == [(1, b"a"), (2, b"new"), (3, b"new")]
+
+
+def test_a_client_of_great_patience_may_ask_for_offsets(
+    stem: ms.Stem, make_topic: MakeTopic
+) -> None:
+    with ms.connect(stem.address, retry_for=1e8) as other:
+        assert list(other.topic(make_topic().name).read()) == []

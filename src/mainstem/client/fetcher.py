@@ -9,6 +9,7 @@ from typing import Any
 
 from mainstem.client.cluster import Cluster
 from mainstem.client.fetch_request import TopicOffsets, fetch_body
+from mainstem.client.growth import watch
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
 from mainstem.client.leader_epochs import UNKNOWN, Epochs, check_position
 from mainstem.client.metadata import PartitionMetadata
@@ -86,7 +87,8 @@ class Fetcher:
     """One reader's fetches; ``next`` hands out chunks in order per partition.
 
     At most about ``prefetch_bytes``, and one answer more, is held. ``committed`` leaves out what
-    belongs to open and aborted transactions. Belongs to one event loop.
+    belongs to open and aborted transactions. Partitions that the topic ``growing`` gets meanwhile
+    are read, too. Belongs to one event loop.
     """
 
     def __init__(
@@ -96,8 +98,11 @@ class Fetcher:
         *,
         prefetch_bytes: int = 16 << 20,
         committed: bool = False,
+        growing: str | None = None,
     ) -> None:
         self._cluster = cluster
+        self._growing = growing
+        self._grower: asyncio.Task[None] | None = None
         self._active = [position for position in positions if not position.finished]
         self._prefetch = prefetch_bytes
         self._committed = committed
@@ -121,6 +126,8 @@ class Fetcher:
                 return None
             self._changed.clear()
             self._route()
+            if self._growing is not None and self._grower is None:
+                self._grower = self._start(self._grow(self._growing))
             await self._changed.wait()
         return self.take()
 
@@ -135,7 +142,8 @@ class Fetcher:
 
     async def close(self) -> None:
         """Stop fetching. May be called twice."""
-        tasks = [*self._tasks.values(), *([self._router] if self._router else [])]
+        others = filter(None, (self._router, self._grower))
+        tasks = [*self._tasks.values(), *others]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -152,6 +160,13 @@ class Fetcher:
             task = self._tasks.get(node)
             if task is None or task.done():
                 self._tasks[node] = self._start(self._fetch_from(node))
+
+    async def _grow(self, topic: str) -> None:
+        def add(partition: int, offset: int) -> None:
+            self._active.append(Position(topic, partition, offset))
+            self._changed.set()
+
+        await watch(self._cluster, topic, {found.partition for found in self._active}, add)
 
     def _start(self, work: Any) -> asyncio.Task[None]:
         async def run() -> None:

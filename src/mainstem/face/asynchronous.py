@@ -200,7 +200,9 @@ class AsyncTopic:
             Position(self.name, index, offset, stop.get(index, None if follow else offset))
             for index, offset in begin.items()
         ]
-        fetcher = Fetcher(cluster, positions, committed=committed)
+        whole = partitions is None and not isinstance(start, Mapping)
+        growing = self.name if whole and follow and end is None else None
+        fetcher = Fetcher(cluster, positions, committed=committed, growing=growing)
         reader = Reader(fetcher, format or Raw(), batch_rows=batch_rows, max_wait=max_wait)
         self._stem.readers.add(reader)
         return reader

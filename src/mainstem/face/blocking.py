@@ -200,8 +200,9 @@ class Topic:
         ``start`` and ``end`` (not included) are ``"earliest"``, ``"latest"``, an offset, a
         ``datetime`` with a zone (the first record at or after it), or a dict of these by
         partition. Without ``end`` it stops at what was the end when it began, or never with
-        ``follow``. Columns: ``_topic``, ``_partition``, ``_offset``, ``_timestamp``, ``_key``,
-        ``_headers``, then ``value`` (binary), or those of ``format``.
+        ``follow``, and then reads partitions that are added, too (it looks every
+        ``metadata_max_age``). Columns: ``_topic``, ``_partition``, ``_offset``,
+        ``_timestamp``, ``_key``, ``_headers``, then ``value`` (binary), or those of ``format``.
 
         Reads ahead, in about 64 MiB at most. A batch has at most ``batch_rows`` rows and about
         8 MiB; fewer rows when no more have arrived within ``max_wait`` seconds.
