@@ -115,6 +115,21 @@ def test_batches_have_the_size_asked_for(make_topic: MakeTopic, size: int) -> No
     assert len(batches) <= 1000 // size + 11
 
 
+@pytest.mark.parametrize("size", [20_000, 100_000])
+def test_batches_have_the_bytes_asked_for(stem: ms.Stem, make_topic: MakeTopic, size: int) -> None:
+    """Between record batches of the log, so to one of them, here of 10 kB."""
+    topic = make_topic()
+    topic.append([b"x" * 1000] * 1000, batch_bytes=10_000)
+    sizes = [batch.nbytes for batch in topic.read(batch_bytes=size)]
+    assert max(sizes) < size + 30_000
+    assert len(sizes) in range(1_000_000 // (size + 30_000), 1_400_000 // (size - 10_000) + 2)
+    consumer = stem.consumer(f"{topic.name}-{size}", topic.name, batch_bytes=size)
+    with consumer:
+        assert consumer.poll(60).nbytes < size + 30_000
+    with pytest.raises(ms.Invalid, match="batch_bytes=7 is not valid: give 1024 or more"):
+        topic.read(batch_bytes=7)
+
+
 def test_a_batch_size_of_nothing_is_invalid(ten: ms.Topic) -> None:
     with pytest.raises(ms.Invalid, match="batch_rows=0"):
         ten.read(batch_rows=0)

@@ -55,13 +55,14 @@ from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.placement import Placement, Reassignment
 from mainstem.client.producer import Producer
 from mainstem.client.protobuf_format import Protobuf
-from mainstem.client.reader import Reader
+from mainstem.client.reader import BATCH_BYTES, Reader
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 from mainstem.client.sent import Appended, Written
 from mainstem.client.transactions import TransactionalClient
 
 __all__ = [
+    "BATCH_BYTES",
     "Access",
     "Acks",
     "Acl",

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
 from mainstem.client import (
+    BATCH_BYTES,
     Access,
     Acks,
     Admin,
@@ -172,11 +173,13 @@ class AsyncTopic:
         partitions: Sequence[int] | None = None,
         format: Format | None = None,  # noqa: A002
         batch_rows: int = _BATCH_ROWS,
+        batch_bytes: int = BATCH_BYTES,
         max_wait: float = 0.0,
         isolation: Isolation = "read_uncommitted",
     ) -> Reader:
         """What ``read`` iterates over: ``next()`` gives a batch or ``None``; close it."""
         check_count("batch_rows", batch_rows)
+        check_count("batch_bytes", batch_bytes, least=1024)
         check_seconds("max_wait", max_wait, zero=True)
         check_isolation(isolation)
         committed = isolation == "read_committed"
@@ -203,7 +206,8 @@ class AsyncTopic:
         whole = partitions is None and not isinstance(start, Mapping)
         growing = self.name if whole and follow and end is None else None
         fetcher = Fetcher(cluster, positions, committed=committed, growing=growing)
-        reader = Reader(fetcher, format or Raw(), batch_rows=batch_rows, max_wait=max_wait)
+        sizes: Any = {"batch_rows": batch_rows, "batch_bytes": batch_bytes, "max_wait": max_wait}
+        reader = Reader(fetcher, format or Raw(), **sizes)
         self._stem.readers.add(reader)
         return reader
 
@@ -216,6 +220,7 @@ class AsyncTopic:
         partitions: Sequence[int] | None = None,
         format: Format | None = None,  # noqa: A002
         batch_rows: int = _BATCH_ROWS,
+        batch_bytes: int = BATCH_BYTES,
         max_wait: float = 0.0,
         isolation: Isolation = "read_uncommitted",
     ) -> AsyncBatches:
@@ -233,6 +238,7 @@ class AsyncTopic:
                 partitions=partitions,
                 format=format,
                 batch_rows=batch_rows,
+                batch_bytes=batch_bytes,
                 max_wait=max_wait,
                 isolation=isolation,
             ),
@@ -380,6 +386,7 @@ class AsyncStem:
         isolation: Isolation = "read_uncommitted",
         auto_commit: float | None = 5.0,
         batch_rows: int = _BATCH_ROWS,
+        batch_bytes: int = BATCH_BYTES,
         max_wait: float = 0.0,
         protocol: GroupProtocol | None = None,
         assignor: str | Sequence[str] | None = None,
@@ -396,8 +403,9 @@ class AsyncStem:
         settings = ConsumerSettings(
             group, names_of("topics", topics) if pattern is None else (), pattern=pattern,
             format=Raw() if format is None else format, start=start, isolation=isolation,
-            auto_commit=auto_commit, batch_rows=batch_rows, max_wait=max_wait, protocol=protocol,
-            assignor=assignor, instance_id=instance_id, session_timeout=session_timeout,
+            auto_commit=auto_commit, batch_rows=batch_rows, batch_bytes=batch_bytes,
+            max_wait=max_wait, protocol=protocol, assignor=assignor, instance_id=instance_id,
+            session_timeout=session_timeout,
             heartbeat_interval=heartbeat_interval, max_poll_interval=max_poll_interval,
         )  # fmt: skip
         callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from mainstem.client import (
+    BATCH_BYTES,
     Acks,
     Appended,
     Format,
@@ -192,6 +193,7 @@ class Topic:
         partitions: Sequence[int] | None = None,
         format: Format | None = None,  # noqa: A002
         batch_rows: int = 65_536,
+        batch_bytes: int = BATCH_BYTES,
         max_wait: float = 0.0,
         isolation: Isolation = "read_uncommitted",
     ) -> Batches:
@@ -204,8 +206,9 @@ class Topic:
         ``metadata_max_age``). Columns: ``_topic``, ``_partition``, ``_offset``,
         ``_timestamp``, ``_key``, ``_headers``, then ``value`` (binary), or those of ``format``.
 
-        Reads ahead, in about 64 MiB at most. A batch has at most ``batch_rows`` rows and about
-        8 MiB; fewer rows when no more have arrived within ``max_wait`` seconds.
+        Reads ahead, in about 64 MiB at most. A batch has at most ``batch_rows`` rows and
+        about ``batch_bytes`` (one record batch of the log at least); fewer when no more have
+        arrived within ``max_wait`` seconds.
         ``isolation="read_committed"`` leaves out records of aborted transactions, and ends or
         waits before those of open ones. Raises ``Invalid`` for a place outside the topic,
         ``Corrupt`` for damaged records, naming the offset.
@@ -219,6 +222,7 @@ class Topic:
             partitions=partitions,
             format=format,
             batch_rows=batch_rows,
+            batch_bytes=batch_bytes,
             max_wait=max_wait,
             isolation=isolation,
         )
@@ -373,6 +377,7 @@ class Stem:
         isolation: Isolation = "read_uncommitted",
         auto_commit: float | None = 5.0,
         batch_rows: int = 65_536,
+        batch_bytes: int = BATCH_BYTES,
         max_wait: float = 0.0,
         protocol: GroupProtocol | None = None,
         assignor: str | Sequence[str] | None = None,
@@ -401,8 +406,9 @@ class Stem:
         check_callbacks(callbacks)
         found = self._stem.consumer(
             group, topics, format=format, start=start, isolation=isolation,
-            auto_commit=auto_commit, batch_rows=batch_rows, max_wait=max_wait, protocol=protocol,
-            assignor=assignor, instance_id=instance_id, session_timeout=session_timeout,
+            auto_commit=auto_commit, batch_rows=batch_rows, batch_bytes=batch_bytes,
+            max_wait=max_wait, protocol=protocol, assignor=assignor, instance_id=instance_id,
+            session_timeout=session_timeout,
             heartbeat_interval=heartbeat_interval, max_poll_interval=max_poll_interval,
         )  # fmt: skip
         run(found.start)

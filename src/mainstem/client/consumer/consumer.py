@@ -277,6 +277,7 @@ class GroupConsumer:
                 fetcher,
                 settings.format,
                 batch_rows=settings.batch_rows,
+                batch_bytes=settings.batch_bytes,
                 max_wait=settings.max_wait,
             )
         return self._reader

@@ -21,6 +21,7 @@ from mainstem.client.consumer.patterns import as_re2, check_pattern
 from mainstem.client.consumer.sticky import CooperativeSticky, Sticky
 from mainstem.client.formats import Format, Raw, check_format
 from mainstem.client.offsets import Point
+from mainstem.client.reader import BATCH_BYTES
 from mainstem.errors import Invalid
 
 GroupProtocol = Literal["classic", "consumer"]
@@ -43,6 +44,7 @@ class ConsumerSettings:
     start: Point | None = "earliest"
     isolation: Isolation = "read_uncommitted"
     batch_rows: int = 65_536
+    batch_bytes: int = BATCH_BYTES
     max_wait: float = 0.0
     prefetch_bytes: int = 16 << 20
     auto_commit: float | None = 5.0
@@ -76,6 +78,7 @@ class ConsumerSettings:
                 f"session_timeout={self.session_timeout:g}: a third of it is usual"
             )
         check_count("batch_rows", self.batch_rows)
+        check_count("batch_bytes", self.batch_bytes, least=1024)
         check_seconds("max_wait", self.max_wait, zero=True)
         check_format(self.format)
         if self.instance_id is not None:
