@@ -662,3 +662,64 @@ def test_a_deleted_topic_does_not_hold_up_the_commits_of_others(
         consumer.commit()
     consumer.close()
     assert stem.committed(group) == {(stays.name, 0): 3}
+
+
+def collect(consumer: ms.Consumer, count: int) -> tuple[list[int], list[str]]:
+    """Values until there are so many, and what was complained of meanwhile."""
+    seen: list[int] = []
+    said: list[str] = []
+
+    def enough() -> bool:
+        try:
+            batch = consumer.poll(0.5)
+        except ms.MainstemError as error:
+            said.append(str(error))
+        else:
+            seen.extend([] if batch is None else values(batch))
+        return len(seen) >= count
+
+    until(enough, f"{seen} {said}")
+    return sorted(seen), said
+
+
+@pytest.mark.parametrize("by", ["names", "pattern"])
+def test_a_topic_that_is_deleted_does_not_stop_the_others_and_may_come_back(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, protocol: Any, by: str
+) -> None:
+    """Every poll raised, until the group happened to look at its topics again."""
+    gone, stays = make_topic(), make_topic()
+    fill(gone, 3)
+    fill(stays, 3, first=100)
+    topics: Any = [gone.name, stays.name]
+    if by == "pattern":
+        topics = re.compile("|".join(map(re.escape, topics)))
+    options: dict[str, Any] = {"protocol": "classic"} if by == "pattern" else {}
+    with (
+        ms.connect(stem.address, metadata_max_age=1.0) as other,
+        other.consumer(group, topics, **({"protocol": protocol} | options)) as consumer,
+    ):
+        assert collect(consumer, 6)[0] == [0, 1, 2, 100, 101, 102]
+        stem.delete_topic(gone.name)
+        fill(stays, 3, first=103)
+        found, said = collect(consumer, 3)
+        assert found == [103, 104, 105]
+        assert len(said) <= (by == "names")
+        fill(stem.create_topic(gone.name, 1), 5, first=50)
+        found, said = collect(consumer, 5)
+        assert found == [50, 51, 52, 53, 54]
+        assert all("made anew" in word or "there is no topic" in word for word in said)
+
+
+def test_a_topic_made_anew_between_two_polls_is_told_and_read_from_its_beginning(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, protocol: Any
+) -> None:
+    topic = make_topic()
+    fill(topic, 3)
+    with stem.consumer(group, topic.name, protocol=protocol, auto_commit=None) as consumer:
+        assert collect(consumer, 3)[0] == [0, 1, 2]
+        consumer.pause([(topic.name, 0)])  # so that nobody looks meanwhile
+        stem.delete_topic(topic.name)
+        fill(stem.create_topic(topic.name, 1), 5, first=50)
+        until(lambda: consumer.assignment, "it is still, or again, assigned")
+        consumer.resume(consumer.paused)
+        assert collect(consumer, 5)[0] == [50, 51, 52, 53, 54]

@@ -397,3 +397,17 @@ def test_a_client_of_great_patience_may_ask_for_offsets(
 ) -> None:
     with ms.connect(stem.address, retry_for=1e8) as other:
         assert list(other.topic(make_topic().name).read()) == []
+
+
+def test_a_topic_made_anew_while_it_is_followed_is_told(
+    stem: ms.Stem, make_topic: MakeTopic
+) -> None:
+    """The new one was read from where the old one was: its first records were passed over."""
+    topic = make_topic()
+    topic.append([b"old"] * 5)
+    with topic.read({0: 3}, follow=True) as batches:  # begins, and fetches with its first batch
+        stem.delete_topic(topic.name)
+        stem.create_topic(topic.name, 1).append([b"new"] * 8)
+        with pytest.raises(ms.Conflict, match="was deleted and made anew while it was read"):
+            next(batches)
+    assert [batch["value"].to_pylist() for batch in topic.read()] == [[b"new"] * 8]

@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from mainstem.client.cluster import Cluster
 from mainstem.client.fetch_request import TopicOffsets, fetch_body
 from mainstem.client.growth import watch
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
-from mainstem.client.leader_epochs import UNKNOWN, Epochs, check_position
+from mainstem.client.leader_epochs import UNKNOWN, Epochs, TopicAnew, check_position
 from mainstem.client.metadata import PartitionMetadata
 from mainstem.client.quick_answers import fetched
 from mainstem.client.retry import Deadline
@@ -35,7 +36,8 @@ class Position:
     """Where one partition is read: the next offset, and where to stop (``None``: never).
 
     ``epoch`` is that of the leader that wrote the record before ``offset``, where known;
-    ``leader_epoch`` the one in whose log ``offset`` is known to be a place.
+    ``leader_epoch`` the one in whose log ``offset`` is known to be a place; ``topic_id`` says which
+    of the topics of that name is read.
     """
 
     topic: str
@@ -45,6 +47,7 @@ class Position:
     epoch: int = UNKNOWN
     leader: int | None = None
     leader_epoch: int = UNKNOWN
+    topic_id: UUID | None = None
     deadline: Deadline | None = None
     trouble: MainstemError | None = None
     high_watermark: int = -1
@@ -195,6 +198,7 @@ class Fetcher:
                 found = await self._cluster.leader(
                     position.topic, position.partition, position.deadline
                 )
+                self._same_topic(position)
                 await self._check(position, found, position.deadline)
             except Unavailable as error:
                 self._cluster.forget(position.topic)
@@ -203,6 +207,16 @@ class Fetcher:
             position.leader, position.leader_epoch = found.leader, found.leader_epoch
         self._changed.set()
         self._route()
+
+    def _same_topic(self, position: Position) -> UUID | None:
+        """The topic's id. Raises ``TopicAnew`` where it is another than it was."""
+        known = self._cluster.metadata.topics.get(position.topic)
+        found = None if known is None else known.id
+        if position.topic_id is None:
+            position.topic_id = found
+        elif found is not None and found != position.topic_id:
+            raise TopicAnew(position.topic)
+        return found
 
     async def _check(
         self, position: Position, leader: PartitionMetadata, deadline: Deadline
@@ -252,10 +266,8 @@ class Fetcher:
     async def _ask(self, node: int, wanted: list[Position]) -> Message:
         topics: dict[str, TopicOffsets] = {}
         for position in wanted:
-            known = self._cluster.metadata.topics.get(position.topic)
-            topic = topics.setdefault(
-                position.topic, (position.topic, known.id if known else None, [])
-            )
+            topic_id = self._same_topic(position)
+            topic = topics.setdefault(position.topic, (position.topic, topic_id, []))
             topic[2].append((position.partition, position.offset, position.leader_epoch))
         connection = await self._cluster.connection(node, lane=self)
         timeout = self._cluster.config.request_timeout

@@ -185,6 +185,7 @@ class AsyncTopic:
         committed = isolation == "read_committed"
         cluster = self._stem.cluster
         first, last = await self.offsets(committed=committed)
+        which = cluster.metadata.topics[self.name].id
         chosen = first.keys() if partitions is None else indexes_of("partitions", partitions)
         for partition in set(chosen) - first.keys():
             raise Invalid(
@@ -200,7 +201,13 @@ class AsyncTopic:
             until: Points = "latest" if end is None else end
             stop = await resolve(cluster, self.name, until, first, last, what="end")
         positions = [
-            Position(self.name, index, offset, stop.get(index, None if follow else offset))
+            Position(
+                self.name,
+                index,
+                offset,
+                stop.get(index, None if follow else offset),
+                topic_id=which,
+            )
             for index, offset in begin.items()
         ]
         whole = partitions is None and not isinstance(start, Mapping)

@@ -14,20 +14,18 @@ from mainstem.client.arguments import check_offsets, check_partitions, check_sec
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer.classic_membership import ClassicMembership
 from mainstem.client.consumer.commits import Commits
+from mainstem.client.consumer.intake import Intake
 from mainstem.client.consumer.membership import Change, Membership, not_a_member
 from mainstem.client.consumer.modern import CONSUMER_GROUP_HEARTBEAT
 from mainstem.client.consumer.modern_membership import ModernMembership
 from mainstem.client.consumer.positions import Positions
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
-from mainstem.client.fetcher import Fetcher, Position
-from mainstem.client.leader_epochs import LogCut
 from mainstem.client.offsets import Point
-from mainstem.client.reader import Reader
 from mainstem.client.retry import Gate
 from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 
-_OUT_OF_RANGE, _FENCED, _INVALID_PATTERN = 1, 82, 128
+_FENCED, _INVALID_PATTERN = 82, 128
 _NO_MODERN_GROUP = frozenset({23, 35, 69, 128})  # codes after which "auto" means classic
 _PATTERN_VERSION = 1  # of ConsumerGroupHeartbeat, from which the broker matches patterns
 
@@ -41,8 +39,7 @@ class GroupConsumer:
         self._cluster = cluster
         self._gate = Gate(f"the consumer of group {settings.group!r}")
         self._commits = Commits(cluster, settings, lambda: self.membership, self.positions.epoch)
-        self._reader: Reader | None = None
-        self._taking: asyncio.Task[Any] | None = None
+        self._intake = Intake(cluster, settings, self.positions, self.check)
         self._background: set[asyncio.Task[None]] = set()
         self._commit_failure: MainstemError | None = None
         self._turn: tuple[asyncio.Task[Any] | None, asyncio.Future[None]] | None = None
@@ -176,7 +173,7 @@ class GroupConsumer:
         if self._unseen:
             self._unseen = False
             self.positions.take_back()
-            await self._drop_reader()
+            await self._intake.drop()
 
     async def _step(self, timeout: float | None) -> Any:
         loop = asyncio.get_running_loop()
@@ -195,7 +192,7 @@ class GroupConsumer:
                 continue
             # Only this waits for others; what comes above must not be cut off half-way.
             left = None if until is None else max(0.0, until - loop.time())
-            batch = await self._batch_or_signal(membership, left)
+            batch = await self._intake.next(membership.signal, left)
             late = until is not None and loop.time() >= until
             if batch is not None or (late and not membership.signal.is_set()):
                 return batch
@@ -204,7 +201,7 @@ class GroupConsumer:
         """Leave what failed, so that the next step joins again; raises why."""
         if failure.code == _FENCED:
             raise failure
-        await self._drop_reader()
+        await self._intake.drop()
         await self.membership.close()
         unsupported = failure.code in _NO_MODERN_GROUP and not self._classic
         if self.settings.protocol is None and unsupported:
@@ -214,93 +211,10 @@ class GroupConsumer:
         await self._enter()
         raise failure
 
-    async def _batch_or_signal(self, membership: Membership, timeout: float | None) -> Any:
-        signal = asyncio.get_running_loop().create_task(membership.signal.wait())
-        try:
-            reader = await self._reading()
-            waits: set[asyncio.Task[Any]] = {signal}
-            if reader is not None:
-                if self._taking is None:
-                    self._taking = asyncio.get_running_loop().create_task(reader.take())
-                    self._taking.add_done_callback(_looked_at)
-                waits.add(self._taking)
-            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            signal.cancel()
-        taking = self._taking
-        if membership.signal.is_set() or taking is None or not taking.done():
-            return None
-        self._taking = None
-        return await self._handed_out(taking)
-
-    async def _handed_out(self, taking: asyncio.Task[Any]) -> Any:
-        try:
-            found = taking.result()
-        except LogCut as error:
-            await self._drop_reader()
-            await self.positions.cut(error)
-            raise
-        except Invalid as error:
-            await self._drop_reader()
-            if error.code != _OUT_OF_RANGE:
-                raise
-            await self.positions.reset_those_outside()
-            return None
-        except MainstemError:
-            await self._drop_reader()
-            raise
-        if found is None:  # the client was closed meanwhile
-            self._gate.check()
-            self._cluster.check()
-            await self._drop_reader()
-            return None
-        batch, places = found
-        self.positions.advance(places, processed=batch is None)
-        return batch
-
-    async def _reading(self) -> Reader | None:
-        """A reader of what is owned and not paused, if there is anything."""
-        if self._reader is None:
-            settings = self.settings
-            places = self.positions.readable()
-            if not places:
-                return None
-            epoch = self.positions.epoch
-            found = [Position(*where, at, epoch=epoch(where, at)) for where, at in places.items()]
-            fetcher = Fetcher(
-                self._cluster,
-                found,
-                prefetch_bytes=settings.prefetch_bytes,
-                committed=settings.isolation == "read_committed",
-            )
-            self._reader = Reader(
-                fetcher,
-                settings.format,
-                batch_rows=settings.batch_rows,
-                batch_bytes=settings.batch_bytes,
-                max_wait=settings.max_wait,
-            )
-        return self._reader
-
-    async def _drop_reader(self) -> None:
-        """What is read ahead is dropped: only what was handed out counts."""
-        taking, self._taking = self._taking, None
-        reader, self._reader = self._reader, None
-
-        async def drop() -> None:
-            if taking is not None:
-                taking.cancel()
-                await asyncio.gather(taking, return_exceptions=True)
-            if reader is not None:
-                await reader.close()
-
-        if taking is not None or reader is not None:  # to the end, whoever asked is cancelled
-            await asyncio.shield(self._behind(drop()))
-
     # --- changes -----------------------------------------------------------------------------
 
     async def _prepare(self, change: Change) -> None:
-        await self._drop_reader()
+        await self._intake.drop()
         if change.kind == "assigned":
             committed = await self._commits.committed(change.partitions)
             await self.positions.assign(change.partitions, committed)
@@ -381,26 +295,26 @@ class GroupConsumer:
         self.check()
         await self.take_back()
         await self.positions.seek((topic, partition), point)
-        await self._drop_reader()
+        await self._intake.drop()
 
     async def rewind(self) -> None:
         """Hand out again what came since the last commit: its transaction was aborted."""
         self._unseen = False
         self.positions.rewind()
-        await self._drop_reader()
+        await self._intake.drop()
 
     async def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Hand out nothing of these until ``resume``; membership and positions stay."""
         self.check()
         await self.take_back()
         if self.positions.pause(check_partitions("partitions", partitions)):
-            await self._drop_reader()
+            await self._intake.drop()
 
     async def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Undo ``pause``."""
         self.check()
         if self.positions.resume(check_partitions("partitions", partitions)):
-            await self._drop_reader()
+            await self._intake.drop()
 
     async def committed(self) -> dict[TopicPartition, int]:
         """The group's commits in the assigned partitions; those without one are left out."""
@@ -424,7 +338,7 @@ class GroupConsumer:
             self._automatic.cancel()
             await asyncio.gather(self._automatic, return_exceptions=True)
         await self.take_back()
-        await self._drop_reader()
+        await self._intake.drop()
         if processed:
             self.positions.all_processed()
         failures: list[MainstemError] = []
@@ -451,9 +365,3 @@ class GroupConsumer:
         task, over = self._turn or (None, None)
         if over is not None and not over.done() and task is not asyncio.current_task():
             await asyncio.wait([over])
-
-
-def _looked_at(done: asyncio.Task[Any]) -> None:
-    """A failure that comes when nobody takes any more is no news."""
-    if not done.cancelled():
-        done.exception()
