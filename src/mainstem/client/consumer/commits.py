@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.consumer.classic import FENCED_INSTANCE, fenced
 from mainstem.client.consumer.membership import Identity, Membership
-from mainstem.client.consumer.positions import Committed
+from mainstem.client.consumer.positions import Committed, Positions
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
 from mainstem.client.kafka_errors import STALE_METADATA, error_for
@@ -34,13 +34,14 @@ class Commits:
         cluster: Cluster,
         settings: ConsumerSettings,
         membership: Callable[[], Membership],
-        epoch: Callable[[TopicPartition, int], int],
+        positions: Positions,
     ) -> None:
-        """``epoch`` gives the leader epoch of the record before an offset (KIP-320)."""
+        """``positions`` tell the leader epoch before an offset (KIP-320), and whose topic it is."""
         self._cluster = cluster
         self._settings = settings
         self._membership = membership
-        self._epoch = epoch
+        self._epoch = positions.epoch
+        self._topic_id = positions.topic_id
         self._turn = asyncio.Lock()
 
     async def commit(self, offsets: Offsets) -> None:
@@ -127,7 +128,8 @@ class Commits:
     async def _by_topic(self, offsets: Offsets, deadline: Deadline) -> list[Message]:
         """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on.
 
-        Those of a topic that was deleted are nobody's, and must not hold up the others.
+        Those of a topic that was deleted are nobody's, and must not hold up the others; above all
+        they are not those of one that was made anew under its name.
         """
         topics: dict[str, list[Message]] = {}
         for where, offset in offsets.items():
@@ -145,6 +147,8 @@ class Commits:
             except Invalid as error:
                 if error.code not in _NO_TOPIC:
                     raise
+                continue
+            if self._topic_id(name) not in (None, topic_id):
                 continue
             found.append(Message(name=name, topic_id=topic_id, partitions=parts))
         return found

@@ -38,7 +38,7 @@ class GroupConsumer:
         self.positions = Positions(cluster, settings)
         self._cluster = cluster
         self._gate = Gate(f"the consumer of group {settings.group!r}")
-        self._commits = Commits(cluster, settings, lambda: self.membership, self.positions.epoch)
+        self._commits = Commits(cluster, settings, lambda: self.membership, self.positions)
         self._intake = Intake(cluster, settings, self.positions, self.check)
         self._background: set[asyncio.Task[None]] = set()
         self._commit_failure: MainstemError | None = None
