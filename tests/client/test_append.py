@@ -15,6 +15,7 @@ from mainstem.client.lanes import Batch
 from mainstem.client.retry import Deadline
 from mainstem.client.sent import Sent
 from mainstem.kernels import murmur2
+from mainstem.wire import encode_batches
 
 MakeTopic = Callable[..., ms.Topic]
 UTC = datetime.UTC
@@ -452,3 +453,20 @@ def test_a_partition_that_was_added_meanwhile_is_known(
     assert topic.append(table, partition=partition).partitions == {2: ms.Written(0, 0, 1)}
     with pytest.raises(ms.Invalid, match="has no partition 3: it has 3, from 0 to 2"):
         topic.append([b"x"], partition=3)
+
+
+def test_a_level_reaches_the_codec(make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That bytes come back does not show it."""
+    sizes: list[int] = []
+
+    def watched(*columns: Any, **options: Any) -> Iterator[memoryview]:
+        for batch in encode_batches(*columns, **options):
+            sizes.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr("mainstem.client.append.encode_batches", watched)
+    text = " ".join(f"{n * n % 9973:x}" for n in range(40_000)).encode()
+    topic = make_topic()
+    for level in (1, 19):
+        topic.append([text], compression="zstd", compression_level=level)
+    assert sizes[1] < sizes[0]
