@@ -14,7 +14,7 @@ from mainstem.client.access import (
     ScramMechanism,
     User,
 )
-from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
+from mainstem.client.admin import Admin, PartitionDescription, TopicDescription
 from mainstem.client.append import Acks, Appender, AppendOptions
 from mainstem.client.arguments import (
     check_count,
@@ -59,6 +59,7 @@ from mainstem.client.reader import BATCH_BYTES, Reader
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 from mainstem.client.sent import Appended, Written
+from mainstem.client.settings import BrokerSettings, Setting
 from mainstem.client.transactions import TransactionalClient
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Appender",
     "Arrow",
     "Avro",
+    "BrokerSettings",
     "Change",
     "ClientConfig",
     "Cluster",

@@ -21,6 +21,7 @@ from mainstem.client import (
     Appended,
     Appender,
     AppendOptions,
+    BrokerSettings,
     ClientConfig,
     Cluster,
     ConsumerSettings,
@@ -273,6 +274,7 @@ class AsyncStem:
         self._embedded = embedded
         self._admin = Admin(cluster)
         self._groups = Groups(cluster)
+        self._brokers = BrokerSettings(cluster)
         self.access = Access(cluster)
         self.placement = Placement(cluster)
 
@@ -380,6 +382,16 @@ class AsyncStem:
     async def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
         """Drop records before these offsets by partition; the first offsets left."""
         return await self._admin.delete_records(name, before)
+
+    # --- brokers -----------------------------------------------------------------------------
+
+    async def broker_settings(self, broker: int | None = None) -> list[Setting]:
+        """All settings of a broker, or those set for all of them. See ``Stem``'s."""
+        return await self._brokers.get(broker)
+
+    async def alter_brokers(self, config: Mapping[str, Any], *, broker: int | None = None) -> None:
+        """Change settings of one broker or of all, without a restart. See ``Stem``'s."""
+        await self._brokers.alter(broker, config)
 
     # --- membership --------------------------------------------------------------------------
 

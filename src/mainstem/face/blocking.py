@@ -365,6 +365,25 @@ class Stem:
         self.check()
         return run(self._stem.delete_records, name, before)
 
+    # --- brokers -----------------------------------------------------------------------------
+
+    def broker_settings(self, broker: int | None = None) -> list[Setting]:
+        """All settings of a broker, with where each value comes from.
+
+        Without ``broker``, those that were set for all of them at once. Raises ``Invalid`` for a
+        broker there is not.
+        """
+        self.check()
+        return run(self._stem.broker_settings, broker)
+
+    def alter_brokers(self, config: Mapping[str, Any], *, broker: int | None = None) -> None:
+        """Change settings of one broker or of all, without a restart; ``None`` puts one back.
+
+        Raises ``Invalid`` for a setting that does not exist or needs a restart.
+        """
+        self.check()
+        run(self._stem.alter_brokers, config, broker=broker)
+
     # --- membership --------------------------------------------------------------------------
 
     def consumer(
