@@ -240,15 +240,21 @@ def test_a_file_that_got_no_records_is_said(cli: Cli, topic: str, tmp_path: Path
     assert not path.exists()
 
 
-def test_a_terminal_sees_a_bar_while_a_file_is_written(
-    cli: Cli, topic: str, tmp_path: Path
+@pytest.mark.parametrize("verb", ["consume", "produce"])
+def test_a_terminal_sees_a_bar_while_a_file_is_read_or_written(
+    cli: Cli, topic: str, tmp_path: Path, verb: str
 ) -> None:
     cli("produce", topic, stdin=b"a\nb\n")
+    path = tmp_path / "lines"
+    path.write_bytes(b"c\n" * 1000)
+    arguments = {
+        "consume": ["--format", "parquet", "-o", str(tmp_path / "out.parquet")],
+        "produce": [str(path)],
+    }
     reader, writer = pty.openpty()
-    command = [sys.executable, "-m", "mainstem", "consume", topic, "--format", "parquet"]
     with os.fdopen(writer, "wb") as terminal:
         done = subprocess.run(
-            [*command, "-o", str(tmp_path / "out.parquet")],
+            [sys.executable, "-m", "mainstem", verb, topic, *arguments[verb]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=terminal,
@@ -259,4 +265,5 @@ def test_a_terminal_sees_a_bar_while_a_file_is_written(
     seen = os.read(reader, 1 << 16)
     os.close(reader)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert f"read {topic}".encode() in seen
+    assert {"consume": f"read {topic}", "produce": f"append to {topic}"}[verb].encode() in seen
+    assert "━".encode() in seen, "the bar itself"
