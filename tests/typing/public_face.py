@@ -18,7 +18,7 @@ from mainstem.client import (
     User,
 )
 from mainstem.face.async_batches import AsyncBatches
-from mainstem.face.blocking import Batches
+from mainstem.face.topic import Batches
 from mainstem.testing import FaultProxy, RunningBroker, running_broker
 
 Where = tuple[str, int]
