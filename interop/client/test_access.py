@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 from interop.kafka import Kafka, java_command
@@ -158,3 +160,40 @@ def test_the_cluster_tells_its_brokers(kafka: Kafka, stem: ms.Stem) -> None:
     found = stem.access.describe_cluster()
     assert list(found.brokers.values()) == [kafka.address]
     assert found.id
+
+
+def test_tasks_administer_access_as_well(kafka: Kafka) -> None:
+    async def becomes_true(check: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(30):
+            while not await check():
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        async with await ms.aconnect(kafka.address) as stem:
+            access = stem.access
+            assert (await access.describe_cluster()).brokers
+            rule = ms.Acl("topic", "async", "User:task", "read")
+            await access.create_acls([rule])
+
+            async def ruled() -> bool:
+                return await access.acls(principal="User:task") == [rule]
+
+            await becomes_true(ruled)
+            assert await access.delete_acls(principal="User:task") == [rule]
+            await access.set_password("task", "secret")
+
+            async def known() -> bool:
+                return [user.name for user in await access.users(["task"])] == ["task"]
+
+            await becomes_true(known)
+            await access.delete_user("task")
+            entity: Any = {"client-id": "task"}
+            await access.alter_quotas(entity, {"request_percentage": 50})
+
+            async def limited() -> bool:
+                return bool(await access.quotas(entity))
+
+            await becomes_true(limited)
+            await access.alter_quotas(entity, {"request_percentage": None})
+
+    asyncio.run(main())

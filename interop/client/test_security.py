@@ -178,6 +178,13 @@ def test_what_may_not_be_done_is_denied(secure: Secure, root: ms.Stem) -> None:
         with pytest.raises(ms.Denied):
             stem.access.acls()
         assert root.access.delete_acls(principal="User:alice") == [rule]
+        looking = ms.Acl("topic", "t", "User:alice", "describe")
+        root.access.create_acls([looking])
+        before = root.topic("t").offsets()
+        with pytest.raises(ms.Denied, match=r"append to topic 't'.*\[rows 0 to 2 failed; 0 rows"):
+            stem.topic("t").append(["a", "b", "c"], partition=0)
+        assert root.topic("t").offsets() == before
+        assert root.access.delete_acls(principal="User:alice") == [looking]
 
 
 # --- the command line ----------------------------------------------------------------------------

@@ -363,6 +363,18 @@ def test_order_of_use_is_checked(stem: ms.Stem, topic: ms.Topic, name: str) -> N
         transactions.begin()
 
 
+def test_what_is_no_consumer_is_refused(stem: ms.Stem, name: str) -> None:
+    wrong: Any = 7
+    with stem.transactions(name) as transactions:
+        with pytest.raises(ms.Invalid, match="consumer=7 is not valid: give a Consumer"):
+            transactions.begin(wrong)
+        with (
+            transactions.begin() as transaction,
+            pytest.raises(ms.Invalid, match="consumer=7 is not valid: give a Consumer"),
+        ):
+            transaction.send_offsets(wrong)
+
+
 def test_a_long_series_of_transactions(stem: ms.Stem, topic: ms.Topic, name: str) -> None:
     with stem.transactions(name) as transactions:
         for turn in range(60):

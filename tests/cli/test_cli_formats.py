@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import mainstem as ms
+from mainstem.cli.files import Sink
 from mainstem.testing import RunningRegistry, running_registry
 
 Cli = Any
@@ -192,6 +194,44 @@ def test_a_group_commits_only_records_that_were_printed_whole(
     assert numbers("9") == [4]
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_group_commits_what_a_parquet_file_holds_once_the_file_is_whole(
+    cli: Cli, topic: str, name: str, tmp_path: Path, monkeypatch: Any, interrupted: bool
+) -> None:
+    """Without its footer nobody reads it: a process killed before that lost the records."""
+    cli("produce", topic, stdin=b"a\nb\nc\n")
+    group, path = f"{name}-group", tmp_path / "out.parquet"
+    committed: list[dict[tuple[str, int], int]] = []
+    finish, poll = Sink.finish, ms.Consumer.poll
+
+    def watched(sink: Sink) -> None:
+        finish(sink)
+        with ms.connect(os.environ["MAINSTEM_BROKERS"]) as stem:
+            committed.append(stem.committed(group))
+
+    def left(consumer: ms.Consumer, timeout: float | None = None) -> Any:
+        if interrupted and any(consumer.assignment.values()):
+            raise KeyboardInterrupt
+        return poll(consumer, timeout)
+
+    monkeypatch.setattr(Sink, "finish", watched)
+    monkeypatch.setattr(ms.Consumer, "poll", left)
+    until = "never" if interrupted else "end"
+    arguments = ["--group", group, "--format", "parquet", "-o", str(path), "--until", until]
+    assert cli("consume", topic, *arguments).code == 0
+    assert pq.read_table(path)["value"].to_pylist() == [b"a", b"b", b"c"]
+    assert committed[0] == {}
+    with ms.connect(os.environ["MAINSTEM_BROKERS"]) as stem:
+        assert stem.committed(group) == {(topic, 0): 3}
+
+
+def test_a_file_that_cannot_be_opened_is_the_only_complaint(cli: Cli, topic: str) -> None:
+    cli("produce", topic, stdin=b"a\n")
+    found = cli("consume", topic, "--format", "parquet", "-o", "/no/such/place")
+    assert (found.code, found.err.count("\n")) == (1, 1)
+    assert "/no/such/place: No such file or directory" in found.err
+
+
 def test_a_file_that_got_no_records_is_said(cli: Cli, topic: str, tmp_path: Path) -> None:
     path = tmp_path / "out.parquet"
     found = cli("consume", topic, "--format", "parquet", "-o", str(path))
@@ -200,15 +240,21 @@ def test_a_file_that_got_no_records_is_said(cli: Cli, topic: str, tmp_path: Path
     assert not path.exists()
 
 
-def test_a_terminal_sees_a_bar_while_a_file_is_written(
-    cli: Cli, topic: str, tmp_path: Path
+@pytest.mark.parametrize("verb", ["consume", "produce"])
+def test_a_terminal_sees_a_bar_while_a_file_is_read_or_written(
+    cli: Cli, topic: str, tmp_path: Path, verb: str
 ) -> None:
     cli("produce", topic, stdin=b"a\nb\n")
+    path = tmp_path / "lines"
+    path.write_bytes(b"c\n" * 1000)
+    arguments = {
+        "consume": ["--format", "parquet", "-o", str(tmp_path / "out.parquet")],
+        "produce": [str(path)],
+    }
     reader, writer = pty.openpty()
-    command = [sys.executable, "-m", "mainstem", "consume", topic, "--format", "parquet"]
     with os.fdopen(writer, "wb") as terminal:
         done = subprocess.run(
-            [*command, "-o", str(tmp_path / "out.parquet")],
+            [sys.executable, "-m", "mainstem", verb, topic, *arguments[verb]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=terminal,
@@ -219,4 +265,5 @@ def test_a_terminal_sees_a_bar_while_a_file_is_written(
     seen = os.read(reader, 1 << 16)
     os.close(reader)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert f"read {topic}".encode() in seen
+    assert {"consume": f"read {topic}", "produce": f"append to {topic}"}[verb].encode() in seen
+    assert "━".encode() in seen, "the bar itself"

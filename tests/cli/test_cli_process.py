@@ -138,3 +138,19 @@ def test_completion_is_offered_for_the_shell() -> None:
     )  # fmt: skip
     assert done.returncode == 0
     assert "_MAINSTEM_COMPLETE" in done.stdout
+
+
+def test_a_terminal_that_lacks_a_letter_gets_its_number(
+    environment: dict[str, str], name: str
+) -> None:
+    subprocess.run([*COMMAND, "topic", "create", name], env=environment, check=True)
+    subprocess.run(
+        [*COMMAND, "produce", name], env=environment, check=True, input="Zürich\n".encode()
+    )
+    done = subprocess.run(
+        [*COMMAND, "consume", name, "--format", "table"],
+        env=environment | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Z\\xfcrich" in done.stdout

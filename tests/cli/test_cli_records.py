@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from pathlib import Path
@@ -81,6 +82,18 @@ def test_parquet_rows_become_objects(cli: Cli, topic: str, tmp_path: Path) -> No
     assert found[0]["value"]["tags"] == ["a"]
 
 
+def damaged() -> bytes:
+    """A Parquet file with its footer, but not the page behind its first bytes."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"a": [1, 2]}), sink)
+    data = bytearray(sink.getvalue())
+    data[4:20] = b"\xff" * 16
+    return bytes(data)
+
+
+DAMAGED = damaged()
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "sentence"),
     [
@@ -88,6 +101,7 @@ def test_parquet_rows_become_objects(cli: Cli, topic: str, tmp_path: Path) -> No
         ("json", b"[1]\n", "line 1: it is not a JSON object"),
         ("csv", b"a,b\n1\n", "Expected 2 columns, got 1"),
         ("parquet", b"not parquet at all", "this is not a Parquet file"),
+        ("parquet", DAMAGED, "this is not a Parquet file, or a damaged one: "),
     ],
 )
 def test_bad_input_names_its_place(

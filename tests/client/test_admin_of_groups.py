@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import uuid
 from collections.abc import Callable, Iterator
@@ -116,3 +117,31 @@ def test_a_deleted_group_is_forgotten(stem: ms.Stem, topic: ms.Topic, group: str
     assert stem.committed(group) == {}
     with pytest.raises(ms.Invalid):
         stem.delete_group(group)
+
+
+def test_tasks_administer_groups_and_topics_as_well(
+    stem: ms.Stem, topic: ms.Topic, group: str
+) -> None:
+    where = topic.name, 0
+
+    async def main() -> None:
+        async with await ms.aconnect(stem.address) as other:
+            _, last = await (await other.topic(topic.name)).offsets()
+            await other.commit(group, {where: 1})
+            assert await other.committed(group) == {where: 1}
+            assert group in [found.name for found in await other.groups()]
+            assert (await other.describe_group(group)).lag == last[0] - 1
+            await other.require_idle(group)
+            moved = await other.reset_group(group, topic.name, {0: 0})
+            assert moved == {0: (1, 0)}
+            await other.delete_group(group)
+            assert await other.committed(group) == {}
+            await other.alter_topic(topic.name, config={"retention.ms": 3_600_000})
+            settings = {each.name: each.value for each in await other.topic_settings(topic.name)}
+            assert settings["retention.ms"] == "3600000"
+            assert await other.delete_records(topic.name, {0: 1}) == {0: 1}
+            assert (await other.describe_topic(topic.name)).partitions[0].start == 1
+            await other.delete_topic(topic.name)
+            assert topic.name not in await other.topics()
+
+    asyncio.run(main())

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
+from collections.abc import Callable
 
 import pytest
 
 import mainstem as ms
 from mainstem.testing import RunningBroker
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Brokers of a cluster hear of a change by themselves."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "gave up waiting"
 
 
 def fresh() -> str:
@@ -127,3 +137,45 @@ def test_replication_is_said_to_the_broker(stem: ms.Stem) -> None:
         stem.topic("none", create=True, replication=0)
     (part,) = stem.create_topic(fresh(), 1, replication=1).describe().partitions
     assert part.replicas == part.in_sync == (part.leader,)
+
+
+@pytest.mark.parametrize("all_brokers", [False, True], ids=["one", "all"])
+def test_settings_of_brokers_are_told_changed_and_put_back(
+    stem: ms.Stem, all_brokers: bool
+) -> None:
+    broker = None if all_brokers else min(stem.access.describe_cluster().brokers)
+    setting = "log.retention.ms"
+
+    def now() -> tuple[str | None, str] | None:
+        found = {each.name: (each.value, each.source) for each in stem.broker_settings(broker)}
+        return found.get(setting)
+
+    before = now()
+    stem.alter_brokers({setting: 86_400_000}, broker=broker)
+    try:
+        until(lambda: now() == ("86400000", "brokers" if all_brokers else "broker"))
+    finally:
+        stem.alter_brokers({setting: None}, broker=broker)
+    until(lambda: now() == before)
+
+
+def test_settings_of_brokers_that_cannot_be_are_invalid(stem: ms.Stem) -> None:
+    with pytest.raises(ms.Invalid, match="there is no broker 77: there are 1"):
+        stem.broker_settings(77)
+    with pytest.raises(ms.Invalid, match="broker='x' is not valid"):
+        stem.broker_settings("x")  # type: ignore[arg-type]
+    with pytest.raises(ms.Invalid, match="config=7 is not valid: give a dict"):
+        stem.alter_brokers(7)  # type: ignore[arg-type]
+    with pytest.raises(ms.Invalid):
+        stem.alter_brokers({"log.retention.ms": "soon"})
+
+
+def test_settings_of_brokers_are_told_to_tasks_too(stem: ms.Stem) -> None:
+    async def main() -> bool:
+        async with await ms.aconnect(stem.address) as other:
+            broker = min((await other.access.describe_cluster()).brokers)
+            await other.alter_brokers({}, broker=broker)
+            found = await other.broker_settings(broker)
+            return any(each.name == "log.retention.ms" for each in found)
+
+    assert asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,11 @@ import pyarrow as pa
 import pytest
 
 import mainstem as ms
+from mainstem.client.lanes import Batch
+from mainstem.client.retry import Deadline
+from mainstem.client.sent import Sent
 from mainstem.kernels import murmur2
+from mainstem.wire import encode_batches
 
 MakeTopic = Callable[..., ms.Topic]
 UTC = datetime.UTC
@@ -20,9 +25,36 @@ def read(topic: ms.Topic, **options: Any) -> pa.Table:
     return pa.Table.from_batches(topic.read(**options))
 
 
+class Relation:
+    """As DuckDB's: it has a ``type`` of its own, which is not Arrow's."""
+
+    type = None
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return pa.table({"value": ["a", "b"]}).__arrow_c_stream__(requested_schema)
+
+
+class Series:
+    """As those of Polars and pandas: one column, a stream of chunks that are no structs."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return pa.chunked_array([["a"], ["b"]]).__arrow_c_stream__(requested_schema)
+
+
+class Column:
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
+        return pa.array(["a", "b"]).__arrow_c_array__(requested_schema)
+
+
 @pytest.mark.parametrize(
     "data",
     [
+        Relation(),
+        Series(),
+        Column(),
+        pa.array(["a", "b"]),
+        pa.chunked_array([[], ["a", "b"], []], pa.string()),
+        pa.array([{"value": "a"}, {"value": "b"}]),
         pa.table({"value": [b"a", b"b"]}),
         pa.record_batch({"value": [b"a", b"b"]}),
         pa.table({"value": pa.chunked_array([["a"], ["b"]])}),
@@ -311,7 +343,17 @@ TABLE = pa.table({"value": [b"v"], "tailnum": ["N1"], "time": [1]})
         ([1, 2], {}, "a list of rows holds a int"),
         ([{"value": b"x"}, b"x"], {}, "a list of rows holds a bytes"),
         (42, {}, "a int cannot be appended"),
-        ({"value": [b"x", 1]}, {}, "cannot become Arrow columns"),
+        ({"value": [b"x", 1]}, {}, "cannot become Arrow columns: 'value': Expected bytes"),
+        ([{"a": 1, "b": 1}, {"a": 2, "b": "x"}], {"format": ms.Json()}, "columns: 'b': .* 'x'"),
+        ({"a": [2**70]}, {"format": ms.Json()}, "columns: 'a': .*too large"),
+        (pa.RecordBatch.from_struct_array(pa.array([{}], pa.struct([]))), {}, "there are none"),
+        ([b"x"], {"partition": 2**31}, "partition=2147483648 is not valid"),
+        ([b"x"], {"batch_bytes": 2**70}, "batch_bytes=1180591620717411303424 is not valid"),
+        (
+            {"value": ["v"], "_timestamp": pa.array([2**62], pa.timestamp("s"))},
+            {},
+            "timestamp.s. cannot become timestamp.ms.: .* out of bounds timestamp: 46116",
+        ),
     ],
 )
 def test_wrong_input_is_invalid_and_says_what(
@@ -327,6 +369,24 @@ def test_a_column_that_occurs_twice_is_invalid(make_topic: MakeTopic) -> None:
     twice = pa.Table.from_arrays([pa.array([b"a"])] * 2, ["value", "value"])
     with pytest.raises(ms.Invalid, match="'value' occurs more than once"):
         make_topic().append(twice)
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
+def test_a_dictionary_of_views_as_polars_has_it_is_appended(
+    make_topic: MakeTopic, kind: Any
+) -> None:
+    """pyarrow 26 cannot decode those; they are Polars' categories and enums."""
+    numbers = pa.array([1, None, 0, 1], pa.uint32())
+    column = pa.DictionaryArray.from_arrays(numbers, pa.array(["a", "b"]).cast(kind))
+    topic, text = make_topic(), ["b", None, "a", "b"]
+    topic.append({"value": column, "_key": column})
+    found = read(topic)
+    expected = [None if word is None else word.encode() for word in text]
+    assert (found["value"].to_pylist(), found["_key"].to_pylist()) == (expected, expected)
+    if kind == pa.string_view():
+        other = make_topic()
+        other.append({"word": column, "list": pa.array([1, 2, 3, 4])}, format=ms.Json())
+        assert read(other, format=ms.Json())["word"].to_pylist() == text
 
 
 def test_text_as_polars_has_it_is_appended_to_many_partitions(make_topic: MakeTopic) -> None:
@@ -345,3 +405,68 @@ def test_text_as_polars_has_it_is_appended_to_many_partitions(make_topic: MakeTo
     assert found["value"].to_pylist() == [b"a", b"b", b"d", None]
     assert found["_key"].to_pylist() == [b"k", None, b"m", b"l"]
     assert found["_headers"].to_pylist() == [[{"key": "h", "value": b"x"}], [], [], []]
+
+
+def test_taking_back_a_batch_that_was_not_sent_is_no_cancellation() -> None:
+    """Rows that raised while there was one such batch came out as CancelledError."""
+
+    async def main() -> None:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        batch = Batch(memoryview(b""), 1, 0, Deadline(1), done)
+        sent = Sent()
+        sent.add(0, batch, (0, 0), known=True)
+        await sent.settle(cancel=True)
+        assert done.cancelled()
+        assert str(sent.partial(ms.Invalid("mine"))) == "mine [0 rows were acknowledged]"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_the_error_of_a_source_of_rows_is_raised_as_it_is(
+    make_topic: MakeTopic, batches: int
+) -> None:
+    def rows() -> Iterator[Any]:
+        for _ in range(batches):
+            yield pa.record_batch({"value": [b"a"]})
+        raise LookupError("the source is gone")
+
+    schema = pa.schema([("value", pa.binary())])
+    topic = make_topic()
+    with pytest.raises(LookupError, match="the source is gone") as caught:
+        topic.append(pa.RecordBatchReader.from_batches(schema, rows()))
+    topic.append([b"b"])
+    written = len(read(topic)) - 1
+    assert f"{written} rows were acknowledged" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("table", [{"value": [b"x"], "_partition": [2]}, [b"x"]], ids=type)
+def test_a_partition_that_was_added_meanwhile_is_known(
+    stem: ms.Stem, make_topic: MakeTopic, table: Any
+) -> None:
+    """It was refused until the metadata were ``metadata_max_age`` old."""
+    topic = make_topic()
+    topic.append([b"a"])
+    with ms.connect(stem.address) as other:
+        other.alter_topic(topic.name, partitions=3)
+    partition = 2 if isinstance(table, list) else None
+    assert topic.append(table, partition=partition).partitions == {2: ms.Written(0, 0, 1)}
+    with pytest.raises(ms.Invalid, match="has no partition 3: it has 3, from 0 to 2"):
+        topic.append([b"x"], partition=3)
+
+
+def test_a_level_reaches_the_codec(make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That bytes come back does not show it."""
+    sizes: list[int] = []
+
+    def watched(*columns: Any, **options: Any) -> Iterator[memoryview]:
+        for batch in encode_batches(*columns, **options):
+            sizes.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr("mainstem.client.append.encode_batches", watched)
+    text = " ".join(f"{n * n % 9973:x}" for n in range(40_000)).encode()
+    topic = make_topic()
+    for level in (1, 19):
+        topic.append([text], compression="zstd", compression_level=level)
+    assert sizes[1] < sizes[0]

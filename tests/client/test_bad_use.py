@@ -149,6 +149,27 @@ WRONG = {
     "ms.open(7)": "Invalid: path=7 is not valid: give a directory",
     "ms.open('never', broker=7)": "Invalid: broker=7 is not valid: give a dict",
     "ms.connect('127.0.0.1:1')": "Unavailable: cannot connect to 127.0.0.1:1",
+    "topic.append([b'a'], partition=2**31)": "Invalid: partition=2147483648 is not valid",
+    "stem.topic('\\ud800')": "is not valid: UTF-8 does not have it",
+    "stem.topic('x' * 40000)": "of 40,000 bytes is not valid: give 32,767 at most",
+    "stem.create_topic('x', 2**40)": "Invalid: partitions=1099511627776 is not valid: give",
+    "stem.create_topic('x', replication=2**20)": "replication=1048576 is not valid: give 32767 at",
+    "stem.create_topic('x', config={1: 'x'})": "config, a name=1 is not valid: give text",
+    "stem.alter_topic(name, partitions=2**40)": "Invalid: partitions=1099511627776 is not valid",
+    "stem.alter_topic(name, config={1: 'x'})": "config, a name=1 is not valid: give text",
+    "stem.delete_records(name, {0: 2**70})": "Invalid: before[0]=1180591620717411303424 is not",
+    "stem.commit('h', {(name, 0): 2**70})": "Invalid: offset 1180591620717411303424",
+    "stem.commit('h', {(name, 2**40): 1})": "the partition of",
+    "stem.committed('\\ud800')": "is not valid: UTF-8 does not have it",
+    "stem.committed('g' * 40000)": "of 40,000 bytes is not valid",
+    "stem.consumer('\\ud800', name)": "is not valid: UTF-8 does not have it",
+    "stem.consumer('g', name, session_timeout=1e8)": "session_timeout=100000000.0 is not valid",
+    "stem.transactions('t', timeout=1e8)": "Invalid: timeout=100000000.0 is not valid",
+    "stem.transactions('\\ud800')": "is not valid: UTF-8 does not have it",
+    "stem.access.users(['\\ud800'])": "Invalid: ",
+    "ms.connect(address, request_timeout=1e8)": "request_timeout=100000000.0 is not valid",
+    "ms.connect(address, client_id='x' * 40000)": "of 40,000 bytes is not valid",
+    "ms.connect(address, client_id='\\ud800')": "is not valid: UTF-8 does not have it",
     "ms.Json({'a': int})": "Invalid: Json(schema=…) takes a pyarrow.Schema, not a dict",
 }
 
@@ -447,3 +468,43 @@ def test_pickling_says_what_to_do(program: Program, what: str) -> None:
             batches.close()
     """)
     assert "cannot be pickled: open one in the other process" in out
+
+
+@pytest.mark.parametrize("error", ["SystemExit(3)", "KeyboardInterrupt()", "RuntimeError('mine')"])
+def test_what_a_users_function_raises_reaches_the_user_and_the_client_goes_on(
+    program: Program, error: str
+) -> None:
+    """``sys.exit`` in a task ends an event loop, and with it went every call that came later."""
+    out = program(f"""
+        import pyarrow as pa
+        stem = ms.connect(address)
+        topic = stem.topic(name)
+        topic.append([b"no JSON"])
+
+        class Broken(ms.Raw):
+            def encode(self, payload, *, used):
+                raise {error}
+
+        def side(batch):
+            raise {error}
+
+        def rows():
+            yield pa.record_batch({{"value": [b"1"]}})
+            raise {error}
+
+        schema = pa.schema([("value", pa.binary())])
+        table = pa.table({{"value": [b"x"] * 400_000}})
+        for use in (
+            lambda: list(topic.read(format=ms.Json(malformed="side", side=side))),
+            lambda: topic.append([b"x"], format=Broken()),
+            lambda: topic.append(table, format=Broken()),
+            lambda: topic.append(pa.RecordBatchReader.from_batches(schema, rows())),
+        ):
+            try:
+                print("nothing raised", use())
+            except BaseException as error:
+                print(repr(error))
+            assert topic.append([b"after"]).rows == 1
+        stem.close()
+    """)
+    assert out.splitlines() == [repr(eval(error))] * 4

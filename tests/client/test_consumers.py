@@ -628,3 +628,101 @@ def test_formats_apply(make_topic: MakeTopic, join: Any) -> None:
     topic.append([{"n": 1}, {"n": 2}], format=ms.Json())
     with join(topic, format=ms.Json()) as consumer:
         assert consumer.poll()["n"].to_pylist() == [1, 2]
+
+
+def test_a_callback_that_polls_is_told_not_to(make_topic: MakeTopic, join: Any) -> None:
+    """It was called again, by its own poll, without end."""
+    topic = make_topic()
+    fill(topic, 3)
+    said: list[str] = []
+
+    def assigned(_: Any) -> None:
+        with pytest.raises(ms.Invalid, match="cannot be called in it: return first") as caught:
+            consumer.poll(0)
+        said.append(str(caught.value))
+
+    with join(topic, on_assigned=assigned) as consumer:
+        assert values(consumer.poll(PATIENCE)) == [0, 1, 2]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("automatic", [None, 3600.0])
+def test_a_deleted_topic_does_not_hold_up_the_commits_of_others(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, protocol: Any, automatic: float | None
+) -> None:
+    gone, stays = make_topic(), make_topic()
+    for topic in (gone, stays):
+        fill(topic, 3)
+    names = [gone.name, stays.name]
+    consumer = stem.consumer(group, names, protocol=protocol, auto_commit=automatic)
+    seen: list[int] = []
+    until(lambda: seen.extend(values(consumer.poll(PATIENCE))) or len(seen) == 6, "six rows")
+    stem.delete_topic(gone.name)
+    if automatic is None:
+        consumer.commit()
+    consumer.close()
+    assert stem.committed(group) == {(stays.name, 0): 3}
+
+
+def collect(consumer: ms.Consumer, count: int) -> tuple[list[int], list[str]]:
+    """Values until there are so many, and what was complained of meanwhile."""
+    seen: list[int] = []
+    said: list[str] = []
+
+    def enough() -> bool:
+        try:
+            batch = consumer.poll(0.5)
+        except ms.MainstemError as error:
+            said.append(str(error))
+        else:
+            seen.extend([] if batch is None else values(batch))
+        return len(seen) >= count
+
+    until(enough, f"{seen} {said}")
+    return sorted(seen), said
+
+
+@pytest.mark.parametrize("by", ["names", "pattern"])
+def test_a_topic_that_is_deleted_does_not_stop_the_others_and_may_come_back(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, protocol: Any, by: str
+) -> None:
+    """Every poll raised, until the group happened to look at its topics again."""
+    gone, stays = make_topic(), make_topic()
+    fill(gone, 3)
+    fill(stays, 3, first=100)
+    topics: Any = [gone.name, stays.name]
+    if by == "pattern":
+        topics = re.compile("|".join(map(re.escape, topics)))
+    options: dict[str, Any] = {"protocol": "classic"} if by == "pattern" else {}
+    with (
+        ms.connect(stem.address, metadata_max_age=1.0) as other,
+        other.consumer(group, topics, **({"protocol": protocol} | options)) as consumer,
+    ):
+        assert collect(consumer, 6)[0] == [0, 1, 2, 100, 101, 102]
+        stem.delete_topic(gone.name)
+        fill(stays, 3, first=103)
+        found, said = collect(consumer, 3)
+        assert found == [103, 104, 105]
+        assert len(said) <= (by == "names")
+        fill(stem.create_topic(gone.name, 1), 5, first=50)
+        found, said = collect(consumer, 5)
+        assert found == [50, 51, 52, 53, 54]
+        assert all("made anew" in word or "there is no topic" in word for word in said)
+
+
+def test_a_topic_made_anew_between_two_polls_is_told_and_read_from_its_beginning(
+    stem: ms.Stem, make_topic: MakeTopic, group: str, protocol: Any
+) -> None:
+    topic = make_topic()
+    fill(topic, 3)
+    with stem.consumer(group, topic.name, protocol=protocol, auto_commit=None) as consumer:
+        assert collect(consumer, 3)[0] == [0, 1, 2]
+        consumer.pause([(topic.name, 0)])  # so that nobody looks meanwhile
+        stem.delete_topic(topic.name)
+        fill(stem.create_topic(topic.name, 1), 5, first=50)
+        if (topic.name, 0) in consumer.assignment:
+            consumer.commit()  # of the old one, which is nobody's
+        assert stem.committed(group).get((topic.name, 0), 0) == 0
+        until(lambda: consumer.assignment, "it is still, or again, assigned")
+        consumer.resume(consumer.paused)
+        assert collect(consumer, 5)[0] == [50, 51, 52, 53, 54]

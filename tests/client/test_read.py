@@ -115,6 +115,21 @@ def test_batches_have_the_size_asked_for(make_topic: MakeTopic, size: int) -> No
     assert len(batches) <= 1000 // size + 11
 
 
+@pytest.mark.parametrize("size", [20_000, 100_000])
+def test_batches_have_the_bytes_asked_for(stem: ms.Stem, make_topic: MakeTopic, size: int) -> None:
+    """Between record batches of the log, so to one of them, here of 10 kB."""
+    topic = make_topic()
+    topic.append([b"x" * 1000] * 1000, batch_bytes=10_000)
+    sizes = [batch.nbytes for batch in topic.read(batch_bytes=size)]
+    assert max(sizes) < size + 30_000
+    assert len(sizes) in range(1_000_000 // (size + 30_000), 1_400_000 // (size - 10_000) + 2)
+    consumer = stem.consumer(f"{topic.name}-{size}", topic.name, batch_bytes=size)
+    with consumer:
+        assert consumer.poll(60).nbytes < size + 30_000
+    with pytest.raises(ms.Invalid, match="batch_bytes=7 is not valid: give 1024 or more"):
+        topic.read(batch_bytes=7)
+
+
 def test_a_batch_size_of_nothing_is_invalid(ten: ms.Topic) -> None:
     with pytest.raises(ms.Invalid, match="batch_rows=0"):
         ten.read(batch_rows=0)
@@ -353,3 +368,46 @@ def test_a_table_is_what_was_appended_whatever_the_sizes(make_topic: MakeTopic) 
     found = pa.Table.from_batches(topic.read(batch_rows=777))
     by_key = dict(zip(found["_key"].to_pylist(), found["value"].to_pylist(), strict=True))
     assert by_key == {b"%d" % n: v for n, v in enumerate(values)}
+
+
+def test_following_reads_partitions_that_are_added(stem: ms.Stem, make_topic: MakeTopic) -> None:
+    topic = make_topic(2)
+
+    async def main() -> list[tuple[int, bytes]]:
+        async with (
+            await ms.aconnect(stem.address, metadata_max_age=0.1) as other,
+            (await other.topic(topic.name)).read("latest", follow=True) as batches,
+        ):
+            topic.append([b"a"], partition=1)
+            found = [await anext(batches)]
+            stem.alter_topic(topic.name, partitions=4)
+            for partition in (2, 3):
+                topic.append([b"new"], partition=partition)
+            while sum(batch.num_rows for batch in found) < 3:
+                found.append(await asyncio.wait_for(anext(batches), 30))
+            rows = pa.Table.from_batches(found)
+            parts, values = rows["_partition"].to_pylist(), rows["value"].to_pylist()
+            return sorted(zip(parts, values, strict=True))
+
+    assert asyncio.run(main()) == [(1, b"a"), (2, b"new"), (3, b"new")]
+
+
+def test_a_client_of_great_patience_may_ask_for_offsets(
+    stem: ms.Stem, make_topic: MakeTopic
+) -> None:
+    with ms.connect(stem.address, retry_for=1e8) as other:
+        assert list(other.topic(make_topic().name).read()) == []
+
+
+def test_a_topic_made_anew_while_it_is_followed_is_told(
+    stem: ms.Stem, make_topic: MakeTopic
+) -> None:
+    """The new one was read from where the old one was: its first records were passed over."""
+    topic = make_topic()
+    topic.append([b"old"] * 5)
+    with topic.read({0: 3}, follow=True) as batches:  # begins, and fetches with its first batch
+        stem.delete_topic(topic.name)
+        stem.create_topic(topic.name, 1).append([b"new"] * 8)
+        with pytest.raises(ms.Conflict, match="was deleted and made anew while it was read"):
+            next(batches)
+    assert [batch["value"].to_pylist() for batch in topic.read()] == [[b"new"] * 8]

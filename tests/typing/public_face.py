@@ -18,7 +18,7 @@ from mainstem.client import (
     User,
 )
 from mainstem.face.async_batches import AsyncBatches
-from mainstem.face.blocking import Batches
+from mainstem.face.topic import Batches
 from mainstem.testing import FaultProxy, RunningBroker, running_broker
 
 Where = tuple[str, int]
@@ -39,6 +39,8 @@ def topics(stem: ms.Stem, table: object) -> None:
     assert_type(topic.describe(), TopicDescription)
     assert_type(stem.topics(), list[str])
     assert_type(stem.topic_settings("t"), list[Setting])
+    assert_type(stem.broker_settings(1), list[Setting])
+    stem.alter_brokers({"log.retention.ms": None}, broker=1)
     assert_type(stem.delete_records("t", {0: 1}), dict[int, int])
     stem.alter_topic("t", partitions=4, config={"retention.ms": None})
 

@@ -85,6 +85,11 @@ def test_timestamps_of_every_unit(unit: str, zone: str | None) -> None:
     assert batch.max_timestamp == MILLISECONDS
 
 
+def test_a_time_that_no_millisecond_is_is_refused_and_not_another_time() -> None:
+    with pytest.raises(Invalid, match="out of bounds"):
+        encode_batch([b"a"], None, pa.array([2**62], pa.timestamp("s")), now_ms=5)
+
+
 @pytest.mark.parametrize("kind", [pa.int64(), pa.int32(), pa.uint16()], ids=str)
 def test_integers_are_milliseconds(kind: pa.DataType) -> None:
     batch = decode(bytes(encode_batch([b"a", b"b"], None, pa.array([7, None], kind), now_ms=9)))

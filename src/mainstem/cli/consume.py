@@ -18,7 +18,7 @@ from mainstem.cli.payloads import Payload, RegistryUrl, payload_format
 
 if TYPE_CHECKING:
     from mainstem.client import Format, Point
-    from mainstem.face import Stem, Topic
+    from mainstem.face import Consumer, Stem, Topic
 
 _WAIT_FOR_OTHERS = 5.0  # seconds without a partition before that is worth a remark
 
@@ -192,25 +192,57 @@ def _print_as_member(
         _note_what_is_gone(stem, topic, group, [index for _, index in partitions])
 
     options: Any = {"start": start, "auto_commit": None, "batch_rows": rows, "format": payload}
-    with stem.consumer(group, topic.name, on_assigned=assigned, **options) as consumer:
-        note_due = time.monotonic() + _WAIT_FOR_OTHERS
-        while True:
-            if until is Until.end and consumer.assignment and not any(consumer.lag().values()):
-                return
-            found = consumer.poll(0.1)
-            if not consumer.assignment and time.monotonic() > note_due:
-                note(f"waiting: other members of group {group!r} have all partitions")
-                note_due = math.inf
-            if found is None:
-                continue
+    with (
+        stem.consumer(group, topic.name, on_assigned=assigned, **options) as consumer,
+        _committed_when_whole(consumer, write) as printed,
+    ):
+        for found in _until(consumer, until, group):
             batch = found if left is None else found.slice(0, left)
             write(batch)
             sys.stdout.flush()
-            consumer.commit(_positions(topic.name, batch, found.slice(batch.num_rows)))
+            printed(_positions(topic.name, batch, found.slice(batch.num_rows)))
             if left is not None:
                 left -= batch.num_rows
                 if left <= 0:
                     return
+
+
+def _until(consumer: Consumer, until: Until, group: str) -> Iterator[Any]:
+    note_due = time.monotonic() + _WAIT_FOR_OTHERS
+    while True:
+        if until is Until.end and consumer.assignment and not any(consumer.lag().values()):
+            return
+        found = consumer.poll(0.1)
+        if not consumer.assignment and time.monotonic() > note_due:
+            note(f"waiting: other members of group {group!r} have all partitions")
+            note_due = math.inf
+        if found is not None:
+            yield found
+
+
+@contextmanager
+def _committed_when_whole(consumer: Consumer, write: Any) -> Iterator[Any]:
+    """Commit what was printed: at once, or where a file is nothing without its end, then."""
+    waiting: dict[tuple[str, int], int] = {}
+
+    def printed(offsets: dict[tuple[str, int], int]) -> None:
+        if getattr(write, "whole", True):
+            consumer.commit(offsets)
+        else:
+            waiting.update(offsets)
+
+    try:
+        yield printed
+    except KeyboardInterrupt:  # how following ends
+        _finish(consumer, write, waiting)
+        raise
+    _finish(consumer, write, waiting)
+
+
+def _finish(consumer: Consumer, write: Any, waiting: dict[tuple[str, int], int]) -> None:
+    if waiting:
+        write.finish()
+        consumer.commit(waiting)
 
 
 def _note_what_is_gone(stem: Stem, topic: Topic, group: str, partitions: list[int]) -> None:

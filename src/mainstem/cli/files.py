@@ -17,28 +17,37 @@ from mainstem.errors import Invalid
 
 @contextmanager
 def open_sink(shape: str, output: str | None) -> Iterator[Any]:
-    """A function that writes a batch; a file is there when it has records, and whole at the end.
+    """What writes batches when called; a file is there when it has records, and whole at the end.
 
     Raises ``BadParameter`` for bytes on a terminal, ``Invalid`` when columns change on the way.
     """
     if output is None and sys.stdout.isatty():
         raise typer.BadParameter(f"{shape} is not for a terminal: give --output FILE")
-    sink = _Sink(shape, output)
+    sink = Sink(shape, output)
     try:
-        yield sink.write
-    finally:
-        sink.close()
+        yield sink
+    except BaseException:
+        sink.finish()
+        raise
+    sink.finish()
+    if not sink.begun and output is not None:
+        note(f"no records: {output} was not written")
 
 
-class _Sink:
+class Sink:
+    """``whole`` where what was written can be read, even if nothing comes behind it."""
+
     def __init__(self, shape: str, output: str | None) -> None:
         self._shape = shape
         self._output = output
         self._stream: Any = None
         self._writer: Any = None
         self._schema: Any = None
+        self.begun = False
+        self.whole = shape == "arrow"  # Parquet's footer comes last
 
-    def write(self, batch: Any) -> None:
+    def __call__(self, batch: Any) -> None:
+        """Write a batch, to the operating system where it is whole with that."""
         batch = _named(batch)
         if self._writer is None:
             self._open(batch.schema)
@@ -48,9 +57,11 @@ class _Sink:
             self._writer.write_table(pa.Table.from_batches([batch]))
         else:
             self._writer.write_batch(batch)
+            self._stream.flush()
 
     def _open(self, schema: Any) -> None:
         self._schema = schema
+        self.begun = True
         path = self._output
         self._stream = sys.stdout.buffer if path is None else Path(path).open("wb")  # noqa: SIM115 - until close
         sink = pa.PythonFile(self._stream, mode="w")
@@ -88,15 +99,18 @@ class _Sink:
             f"{reason}: use --format json"
         )
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """The end of the file; nothing may be written any more. May be called twice."""
+        writer, self._writer = self._writer, None
+        stream, self._stream = self._stream, None
         try:
-            if self._writer is not None:
-                self._writer.close()
+            if writer is not None:
+                writer.close()
         finally:
-            if self._stream is not None and self._output is not None:
-                self._stream.close()
-        if self._writer is None and self._output is not None:
-            note(f"no records: {self._output} was not written")
+            if stream is not None and self._output is not None:
+                stream.close()
+            elif stream is not None:
+                stream.flush()
 
 
 def _named(batch: Any) -> Any:

@@ -196,8 +196,9 @@ def _parquet(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:
         rows = max(1, file.metadata.num_rows)
         for batch in file.iter_batches():
             yield batch, (size or 0) * batch.num_rows // rows
-    except pa.ArrowInvalid as error:
-        raise Invalid(f"this is not a Parquet file: {error}") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise Invalid(f"this is not a Parquet file, or a damaged one: {reason}") from error
 
 
 def _arrow(stream: IO[bytes], size: int | None) -> Iterator[tuple[Any, int]]:

@@ -14,7 +14,7 @@ from mainstem.client.access import (
     ScramMechanism,
     User,
 )
-from mainstem.client.admin import Admin, PartitionDescription, Setting, TopicDescription
+from mainstem.client.admin import Admin, PartitionDescription, TopicDescription
 from mainstem.client.append import Acks, Appender, AppendOptions
 from mainstem.client.arguments import (
     check_count,
@@ -55,13 +55,15 @@ from mainstem.client.offsets import Point, Points, bounds, list_offsets, resolve
 from mainstem.client.placement import Placement, Reassignment
 from mainstem.client.producer import Producer
 from mainstem.client.protobuf_format import Protobuf
-from mainstem.client.reader import Reader
+from mainstem.client.reader import BATCH_BYTES, Reader
 from mainstem.client.registry import Reference, RegisteredSchema, Registry
 from mainstem.client.security import Mechanism, Sasl, Tls, TokenCallback
 from mainstem.client.sent import Appended, Written
+from mainstem.client.settings import BrokerSettings, Setting
 from mainstem.client.transactions import TransactionalClient
 
 __all__ = [
+    "BATCH_BYTES",
     "Access",
     "Acks",
     "Acl",
@@ -71,6 +73,7 @@ __all__ = [
     "Appender",
     "Arrow",
     "Avro",
+    "BrokerSettings",
     "Change",
     "ClientConfig",
     "Cluster",

@@ -6,35 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainstem.client.arguments import check_count, check_mapping, check_text
+from mainstem.client.arguments import MOST_COUNT, check_count, check_mapping, check_text
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.metadata import TopicMetadata
 from mainstem.client.offsets import LATEST, bounds, list_offsets
 from mainstem.client.retry import Deadline
+from mainstem.client.settings import (
+    DESCRIBE_CONFIGS,
+    INCREMENTAL_ALTER_CONFIGS,
+    TOPIC,
+    Setting,
+    answered,
+    change,
+    check_settings,
+    question,
+    text,
+)
 from mainstem.errors import Invalid, Unavailable
 from mainstem.wire import Message
 
 _LEARNING_SECONDS = 5.0  # that nodes get to hear of a deletion
 _CREATE_TOPICS, _DELETE_TOPICS, _DELETE_RECORDS = 19, 20, 21
-_DESCRIBE_CONFIGS, _CREATE_PARTITIONS, _INCREMENTAL_ALTER_CONFIGS = 32, 37, 44
-_TOPIC_RESOURCE = 2
-_SET, _RESET = 0, 1
+_CREATE_PARTITIONS = 37
 _UNKNOWN_TOPIC, _NOT_CONTROLLER, _EXISTS = 3, 41, 36
-_SOURCES = {
-    1: "topic", 2: "broker", 3: "brokers", 4: "broker file", 5: "default", 6: "logger",
-    7: "client metrics", 8: "group",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One configuration entry; ``source`` says where the value comes from, as ``"topic"``."""
-
-    name: str
-    value: str | None
-    source: str
-    read_only: bool = False
-    documentation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +110,11 @@ class Admin:
         number or setting.
         """
         check_text("topic", name, code=17)
-        check_mapping("config", config or {})
+        check_settings(config or {})
         if partitions is not None:
-            check_count("partitions", partitions, code=37)
+            check_count("partitions", partitions, most=MOST_COUNT, code=37)
         if replication is not None:
-            check_count("replication", replication, code=38)
+            check_count("replication", replication, most=2**15 - 1, code=38)
         configs = [Message(name=key, value=text(value)) for key, value in (config or {}).items()]
         topic = Message(
             name=name,
@@ -209,7 +203,7 @@ class Admin:
 
     async def add_partitions(self, name: str, total: int) -> None:
         """Grow a topic to ``total`` partitions; keys may map elsewhere afterwards."""
-        check_count("partitions", total, code=37)
+        check_count("partitions", total, most=MOST_COUNT, code=37)
         await self._known(name)
         topic = Message(name=name, count=total, assignments=None)
         message = Message(topics=[topic], timeout_ms=30_000, validate_only=False)
@@ -227,46 +221,17 @@ class Admin:
 
     async def settings(self, name: str) -> list[Setting]:
         """All settings of a topic, sorted by name."""
-        message = Message(
-            resources=[
-                Message(resource_type=_TOPIC_RESOURCE, resource_name=name, configuration_keys=None)
-            ],
-            include_synonyms=False,
-            include_documentation=True,
-        )
-        result = await self._change(
-            _DESCRIBE_CONFIGS, message, f"settings of topic {name!r}", "results"
-        )
-        return sorted(
-            (
-                Setting(
-                    entry.name,
-                    entry.value,
-                    _SOURCES.get(int(entry.config_source), "unknown"),
-                    bool(entry.read_only),
-                    entry.documentation,
-                )
-                for entry in result.configs
-            ),
-            key=lambda setting: setting.name,
-        )
+        subject = f"settings of topic {name!r}"
+        result = await self._change(DESCRIBE_CONFIGS, question(TOPIC, name), subject, "results")
+        return answered(result)
 
     async def alter(self, name: str, config: Mapping[str, Any]) -> None:
         """Set a topic's settings; ``None`` puts one back to its default (KIP-339)."""
-        check_mapping("config", config)
+        check_settings(config)
         await self._known(name)
-        configs = [
-            Message(
-                name=key,
-                config_operation=_RESET if value is None else _SET,
-                value=None if value is None else text(value),
-            )
-            for key, value in config.items()
-        ]
-        resource = Message(resource_type=_TOPIC_RESOURCE, resource_name=name, configs=configs)
-        message = Message(resources=[resource], validate_only=False)
+        message = change(TOPIC, name, config)
         await self._change(
-            _INCREMENTAL_ALTER_CONFIGS, message, f"change topic {name!r}", "responses"
+            INCREMENTAL_ALTER_CONFIGS, message, f"change topic {name!r}", "responses"
         )
 
     async def delete_records(self, name: str, before: Mapping[int, int]) -> dict[int, int]:
@@ -289,12 +254,3 @@ class Admin:
 
             found[partition] = await self._cluster.retrying(attempt)
         return found
-
-
-def text(value: Any) -> str:
-    """A setting's value as Kafka writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return str(value)

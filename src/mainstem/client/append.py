@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from mainstem.client.arguments import check_count, check_text
+from mainstem.client.arguments import MOST_COUNT, check_count, check_text
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, slices
 from mainstem.client.formats import Format, Raw, check_format
@@ -31,6 +31,7 @@ _ACKS: dict[Any, int] = {"all": -1, -1: -1, 1: 1, 0: 0}
 CODECS: dict[str | None, int] = {None: 0, "none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 _LEVELS = {"gzip": 9, "lz4": 12, "zstd": 22}
 _SMALL_ROWS = 512
+_UNKNOWN_PARTITION = 3
 #: Slices under way: one a core that encodes, and one that waits for room to be sent.
 _AHEAD = min(4, os.cpu_count() or 1) + 1
 _BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
@@ -60,7 +61,7 @@ class AppendOptions:
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
         if self.partition is not None:
-            check_count("partition", self.partition, least=0, code=3)
+            check_count("partition", self.partition, least=0, most=MOST_COUNT, code=3)
         check_count("batch_bytes", self.batch_bytes, least=1024)
         check_format(self.format)
 
@@ -149,8 +150,18 @@ class Appender:
         # A format that may ask a schema registry must not do so on the loop.
         quick = batch.num_rows <= _SMALL_ROWS and getattr(options.format, "quick", True)
         run = _at_once if quick else off_loop
-        work = partial(self._encode_slice, batch, options, len(known.partitions))
-        found: _Slice = await run(work)
+        count = len(known.partitions)
+        try:
+            found: _Slice = await run(partial(self._encode_slice, batch, options, count))
+        except Invalid as error:
+            if error.code != _UNKNOWN_PARTITION:
+                raise
+            # It may have been added since the metadata were asked for.
+            known = await self._cluster.topic(self._topic, self._cluster.deadline(), fresh=True)
+            if len(known.partitions) == count:
+                raise
+            count = len(known.partitions)
+            found = await run(partial(self._encode_slice, batch, options, count))
         return found
 
     def _encode_slice(self, batch: Any, options: AppendOptions, partitions: int) -> _Slice:

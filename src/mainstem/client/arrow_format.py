@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
+from mainstem.client.arrow_lists import decoded
 from mainstem.client.arrow_messages import read_rows
 from mainstem.client.arrow_runs import run_edges
 from mainstem.client.formats import Decode, Payload, Side
@@ -203,7 +204,7 @@ def _compact(rows: Any) -> Any:
 def _compacted(column: Any) -> Any:
     kind, types = column.type, pa.types
     if types.is_dictionary(kind) and len(column.dictionary) > len(column):
-        return column.dictionary_decode().dictionary_encode().cast(kind)
+        return decoded(column).dictionary_encode().cast(kind)
     if types.is_string_view(kind):
         return column.cast(pa.large_string()).cast(kind)
     if types.is_binary_view(kind):

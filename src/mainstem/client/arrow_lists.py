@@ -20,6 +20,16 @@ _LISTS: Final = ("list", "large_list", "fixed_size_list", "list_view", "large_li
 _VIEWS: Final = ("list_view", "large_list_view")
 
 
+def decoded(column: Any) -> Any:
+    """A dictionary's column as its values; pyarrow 26 cannot where they are views, as Polars'."""
+    kind, types = column.type.value_type, pa.types
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        plain = pa.large_string() if types.is_string_view(kind) else pa.large_binary()
+        values = column.dictionary.cast(plain)
+        column = pa.DictionaryArray.from_arrays(column.indices, values, ordered=column.type.ordered)
+    return column.dictionary_decode()
+
+
 def cast_lists(array: Any, kind: Any) -> Any:
     """``array.cast(kind)``, where lists may be laid out in another way than ``kind`` says.
 

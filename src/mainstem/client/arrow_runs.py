@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mainstem.client.arrow_lists import decoded
+
 
 def run_edges(parts: Sequence[Any], rows: int) -> list[int]:
     """Where runs of rows begin, and at the end ``rows``.
@@ -28,7 +30,7 @@ def run_edges(parts: Sequence[Any], rows: int) -> list[int]:
 def _differ(part: Any) -> Any:
     """Whether each row but the first is another than the one before it."""
     if pa.types.is_dictionary(part.type):
-        part = part.dictionary_decode()
+        part = decoded(part)
     before, after = part.slice(0, len(part) - 1), part.slice(1)
     try:
         if pa.types.is_nested(part.type):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.client.arrow_lists import plain_list
+from mainstem.client.arrow_lists import decoded, plain_list
 from mainstem.errors import Invalid
 from mainstem.kernels import BinaryColumn, Sources
 
@@ -216,7 +216,7 @@ def unknown_symbol(array: Any, numbers: Any, symbols: Any, name: str) -> Invalid
 def convert(array: Any, kind: Any, name: str) -> Any:
     """``array`` as ``kind``, with every value kept. Raises ``Invalid`` where one cannot be."""
     if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+        array = decoded(array)
     if array.type == kind:
         return array
     if not _compatible(array.type, kind):

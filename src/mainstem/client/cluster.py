@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mainstem.client import metadata
-from mainstem.client.arguments import check_count, check_seconds, check_text
+from mainstem.client.arguments import MOST_SECONDS, check_count, check_seconds, check_text
 from mainstem.client.connection import Connection
 from mainstem.client.kafka_errors import error_for, is_retriable
 from mainstem.client.metadata import ClusterMetadata, PartitionMetadata, TopicMetadata
@@ -53,7 +53,7 @@ class ClientConfig:
     def __post_init__(self) -> None:
         check_text("client_id", self.client_id)
         for name in ("connect_timeout", "request_timeout"):
-            check_seconds(name, getattr(self, name))
+            check_seconds(name, getattr(self, name), most=MOST_SECONDS)
         for name in ("retry_for", "metadata_max_age", "linger"):
             check_seconds(name, getattr(self, name), zero=True)
         check_count("buffer_bytes", self.buffer_bytes)

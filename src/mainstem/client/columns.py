@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.client.arrow_lists import plain_list
+from mainstem.client.arrow_lists import decoded, plain_list
 from mainstem.client.formats import Format
 from mainstem.errors import Invalid
 
@@ -82,15 +82,17 @@ def _batches(data: Any) -> Any:
             return data.to_batches()
         if isinstance(data, pa.RecordBatchReader):
             return data
+        if isinstance(data, pa.Array | pa.ChunkedArray):
+            return _from_column(data)
         if hasattr(data, "__arrow_c_stream__"):
             return _from_stream(data)
         if hasattr(data, "__arrow_c_array__"):
-            return [pa.record_batch(data)]
+            return _from_column(pa.array(data))
         if isinstance(data, dict):
-            return pa.table(data).to_batches()
+            return _table(data)
         if isinstance(data, list | tuple):
             return _from_rows(data)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise Invalid(f"the rows cannot become Arrow columns: {error}") from error
     raise Invalid(
         f"a {type(data).__name__} cannot be appended: give an Arrow table or anything with the "
@@ -99,11 +101,33 @@ def _batches(data: Any) -> Any:
 
 
 def _from_stream(data: Any) -> Any:
-    if pa.types.is_struct(pa.field(data.type).type) if hasattr(data, "type") else False:
-        return [pa.RecordBatch.from_struct_array(chunk) for chunk in data.chunks]
-    if isinstance(data, pa.ChunkedArray):
-        return pa.table({"value": data}).to_batches()
-    return pa.RecordBatchReader.from_stream(data)
+    try:
+        return pa.RecordBatchReader.from_stream(data)
+    except pa.ArrowInvalid as error:
+        try:  # one column, as a Series is
+            column = pa.chunked_array(data)
+        except Exception:
+            raise error from None
+        return _from_column(column)
+
+
+def _from_column(column: Any) -> Any:
+    """Rows of a struct's members, or of the one column ``value``."""
+    if not pa.types.is_struct(column.type):
+        return pa.table({"value": column}).to_batches()
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return [pa.RecordBatch.from_struct_array(chunk) for chunk in chunks]
+
+
+def _table(columns: Mapping[Any, Any]) -> Any:
+    """One column after the other, so that an error can name the one."""
+    found = {}
+    for name, values in columns.items():
+        try:
+            found[name] = pa.table({name: values}).column(0)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise Invalid(f"the rows cannot become Arrow columns: {name!r}: {error}") from error
+    return pa.table(found).to_batches()
 
 
 def _from_rows(rows: list[Any] | tuple[Any, ...]) -> Any:
@@ -116,7 +140,7 @@ def _from_rows(rows: list[Any] | tuple[Any, ...]) -> Any:
             f"a list of rows holds a {type(strange).__name__}: give dicts only, or bytes only"
         )
     names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: [row.get(name) for row in rows] for name in names}).to_batches()
+    return _table({name: [row.get(name) for row in rows] for name in names})
 
 
 def record_columns(
@@ -205,7 +229,7 @@ def _key(column: Any, name: str) -> Any:
     """Bytes as they are, text as UTF-8, numbers and times as their text."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = column.dictionary_decode()
+        column = decoded(column)
         kind = column.type
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return column

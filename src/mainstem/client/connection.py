@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -141,7 +142,7 @@ class Connection(asyncio.BufferedProtocol):
         version = self.version(api_key)
         if highest is not None:
             version = min(version, highest)
-        body = encode_request(api_key, version, message)
+        body = _encoded(api_key, version, message)
         answer = (await self._exchange(api_key, version, body, timeout)).decode()
         self.throttle(getattr(answer, "throttle_time_ms", 0))
         return answer
@@ -403,3 +404,14 @@ class Connection(asyncio.BufferedProtocol):
     def _unmute(self) -> None:
         self._muted = None
         self._let_go()
+
+
+def _encoded(api_key: int, version: int, message: Message) -> bytes:
+    """A request's body. Raises ``Invalid`` for a value that the protocol has no room for."""
+    try:
+        return encode_request(api_key, version, message)
+    except (struct.error, OverflowError, UnicodeEncodeError) as error:
+        raise Invalid(
+            f"{api_name(api_key)} cannot be asked with these arguments: {error}: see that names "
+            "are plain text, and numbers no larger than Kafka's"
+        ) from error

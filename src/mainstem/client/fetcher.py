@@ -6,11 +6,13 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from mainstem.client.cluster import Cluster
 from mainstem.client.fetch_request import TopicOffsets, fetch_body
+from mainstem.client.growth import watch
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
-from mainstem.client.leader_epochs import UNKNOWN, Epochs, check_position
+from mainstem.client.leader_epochs import UNKNOWN, Epochs, TopicAnew, check_position
 from mainstem.client.metadata import PartitionMetadata
 from mainstem.client.quick_answers import fetched
 from mainstem.client.retry import Deadline
@@ -34,7 +36,8 @@ class Position:
     """Where one partition is read: the next offset, and where to stop (``None``: never).
 
     ``epoch`` is that of the leader that wrote the record before ``offset``, where known;
-    ``leader_epoch`` the one in whose log ``offset`` is known to be a place.
+    ``leader_epoch`` the one in whose log ``offset`` is known to be a place; ``topic_id`` says which
+    of the topics of that name is read.
     """
 
     topic: str
@@ -44,6 +47,7 @@ class Position:
     epoch: int = UNKNOWN
     leader: int | None = None
     leader_epoch: int = UNKNOWN
+    topic_id: UUID | None = None
     deadline: Deadline | None = None
     trouble: MainstemError | None = None
     high_watermark: int = -1
@@ -86,7 +90,8 @@ class Fetcher:
     """One reader's fetches; ``next`` hands out chunks in order per partition.
 
     At most about ``prefetch_bytes``, and one answer more, is held. ``committed`` leaves out what
-    belongs to open and aborted transactions. Belongs to one event loop.
+    belongs to open and aborted transactions. Partitions that the topic ``growing`` gets meanwhile
+    are read, too. Belongs to one event loop.
     """
 
     def __init__(
@@ -96,8 +101,11 @@ class Fetcher:
         *,
         prefetch_bytes: int = 16 << 20,
         committed: bool = False,
+        growing: str | None = None,
     ) -> None:
         self._cluster = cluster
+        self._growing = growing
+        self._grower: asyncio.Task[None] | None = None
         self._active = [position for position in positions if not position.finished]
         self._prefetch = prefetch_bytes
         self._committed = committed
@@ -121,6 +129,8 @@ class Fetcher:
                 return None
             self._changed.clear()
             self._route()
+            if self._growing is not None and self._grower is None:
+                self._grower = self._start(self._grow(self._growing))
             await self._changed.wait()
         return self.take()
 
@@ -135,7 +145,8 @@ class Fetcher:
 
     async def close(self) -> None:
         """Stop fetching. May be called twice."""
-        tasks = [*self._tasks.values(), *([self._router] if self._router else [])]
+        others = filter(None, (self._router, self._grower))
+        tasks = [*self._tasks.values(), *others]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -152,6 +163,13 @@ class Fetcher:
             task = self._tasks.get(node)
             if task is None or task.done():
                 self._tasks[node] = self._start(self._fetch_from(node))
+
+    async def _grow(self, topic: str) -> None:
+        def add(partition: int, offset: int) -> None:
+            self._active.append(Position(topic, partition, offset))
+            self._changed.set()
+
+        await watch(self._cluster, topic, {found.partition for found in self._active}, add)
 
     def _start(self, work: Any) -> asyncio.Task[None]:
         async def run() -> None:
@@ -180,6 +198,7 @@ class Fetcher:
                 found = await self._cluster.leader(
                     position.topic, position.partition, position.deadline
                 )
+                self._same_topic(position)
                 await self._check(position, found, position.deadline)
             except Unavailable as error:
                 self._cluster.forget(position.topic)
@@ -188,6 +207,16 @@ class Fetcher:
             position.leader, position.leader_epoch = found.leader, found.leader_epoch
         self._changed.set()
         self._route()
+
+    def _same_topic(self, position: Position) -> UUID | None:
+        """The topic's id. Raises ``TopicAnew`` where it is another than it was."""
+        known = self._cluster.metadata.topics.get(position.topic)
+        found = None if known is None else known.id
+        if position.topic_id is None:
+            position.topic_id = found
+        elif found is not None and found != position.topic_id:
+            raise TopicAnew(position.topic)
+        return found
 
     async def _check(
         self, position: Position, leader: PartitionMetadata, deadline: Deadline
@@ -237,10 +266,8 @@ class Fetcher:
     async def _ask(self, node: int, wanted: list[Position]) -> Message:
         topics: dict[str, TopicOffsets] = {}
         for position in wanted:
-            known = self._cluster.metadata.topics.get(position.topic)
-            topic = topics.setdefault(
-                position.topic, (position.topic, known.id if known else None, [])
-            )
+            topic_id = self._same_topic(position)
+            topic = topics.setdefault(position.topic, (position.topic, topic_id, []))
             topic[2].append((position.partition, position.offset, position.leader_epoch))
         connection = await self._cluster.connection(node, lane=self)
         timeout = self._cluster.config.request_timeout

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from mainstem.client.arrow_lists import decoded
 from mainstem.errors import Invalid
 
 #: Takes the records a format set aside, as a ``pa.RecordBatch`` that can be appended raw: the
@@ -73,8 +74,8 @@ class Raw:
         names = payload.schema.names
         if "value" not in names:
             raise Invalid(
-                f"raw records need a column 'value', there are {', '.join(map(repr, names))}: "
-                "rename it, or choose format=Json()"
+                f"raw records need a column 'value', there are "
+                f"{', '.join(map(repr, names)) or 'none'}: rename it, or choose format=Json()"
             )
         extra = sorted(set(names) - used - {"value"})
         if extra:
@@ -84,7 +85,7 @@ class Raw:
             )
         column = payload.column(names.index("value"))
         if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
+            column = decoded(column)
         if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
             return column.cast(pa.large_binary())  # Polars' text; views cannot be taken by rows
         return column

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.client.arrow_lists import plain_list
+from mainstem.client.arrow_lists import decoded, plain_list
 from mainstem.client.arrow_shapes import binary_array, binary_column
 from mainstem.errors import Invalid
 from mainstem.kernels import JsonColumn, json_lists, json_rows
@@ -112,7 +112,7 @@ def _plain(column: Any) -> Any:
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
     if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        column = decoded(column)
     if types.is_run_end_encoded(column.type):
         column = pc.run_end_decode(column)
     kind = column.type

@@ -18,7 +18,7 @@ from mainstem.wire import Message
 
 OFFSET_FOR_LEADER_EPOCH = 23
 UNKNOWN = -1
-_OUT_OF_RANGE = 1
+_OUT_OF_RANGE, _UNKNOWN_TOPIC_ID = 1, 100
 
 #: Leader epochs with the offset each begins at, ascending.
 Epochs = tuple[tuple[int, int], ...]
@@ -43,6 +43,18 @@ class LogCut(Conflict):
             code=_OUT_OF_RANGE,
         )
         self.topic, self.partition, self.offset = topic, partition, offset
+
+
+class TopicAnew(Conflict):
+    """The name is another topic's now; its offsets say nothing about what was read."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(
+            f"topic {topic!r} was deleted and made anew while it was read: what was read is not in "
+            "it any more; undo what came of it, and read the new one from its beginning",
+            code=_UNKNOWN_TOPIC_ID,
+        )
+        self.topic = topic
 
 
 class EpochRuns:

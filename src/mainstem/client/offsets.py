@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from mainstem.client.arguments import MOST_SECONDS
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.kafka_errors import STALE_METADATA
 from mainstem.client.retry import Deadline
@@ -81,7 +82,7 @@ async def _ask(
         replica_id=-1,
         isolation_level=isolation_level,
         topics=[Message(name=topic, partitions=partitions)],
-        timeout_ms=int(deadline.left * 1000),
+        timeout_ms=int(min(deadline.left, MOST_SECONDS) * 1000),
     )
     try:
         answer = await cluster.call(LIST_OFFSETS, message, deadline, node=node)

@@ -21,7 +21,9 @@ from mainstem.wire import Message
 
 INIT_PRODUCER_ID = 22
 _OUT_OF_ORDER, _DUPLICATE, _UNKNOWN_PRODUCER, _UNKNOWN_TOPIC = 45, 46, 59, 3
+_NETWORK = 13
 _ROWS_AT = 57
+_LARGE_BYTES = 8 << 20  # beyond it a broker that hangs up may do so because of it
 _REQUEST_BYTES = 4 << 20
 
 
@@ -358,8 +360,14 @@ def _patience(load: Load) -> float:
 
 def _given_up(lane: Lane, batch: Batch) -> MainstemError:
     cause = lane.cause
+    hint = ""
+    if cause is not None and cause.code == _NETWORK and len(batch.data) > _LARGE_BYTES:
+        hint = (
+            f"; a record batch of {len(batch.data):,} bytes may be more than the broker reads at "
+            "once (socket.request.max.bytes of Apache Kafka), and it hangs up then"
+        )
     return Unavailable(
         f"{batch.rows} rows for {lane.name} were not acknowledged within "
-        f"{batch.deadline.seconds:g} s, and may be written or not: {cause}",
+        f"{batch.deadline.seconds:g} s, and may be written or not: {cause}{hint}",
         code=None if cause is None else cause.code,
     )

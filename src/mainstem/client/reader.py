@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from mainstem.client.decoding import Places, assemble, decode_parts, places
 from mainstem.client.fetcher import Fetched, Fetcher
@@ -18,7 +18,7 @@ from mainstem.errors import MainstemError
 
 _AHEAD = 2
 _LEAST_ROWS = 64 << 10  # decoded at once, even where batches are smaller
-_BATCH_BYTES = 8 << 20
+BATCH_BYTES: Final = 8 << 20
 _SMALL_BYTES = 16 << 10  # a thread would take longer to wake up than this to decode
 
 
@@ -46,8 +46,8 @@ class Reader:
     """Batches in order per partition. ``next`` may be called by one task at a time.
 
     Two groups of batches are decoded ahead, each of one batch, or several where ``batch_rows``
-    is small. ``batch_rows`` and about 8 MiB bound a batch from above; below, whatever has
-    arrived is handed out, after waiting ``max_wait`` seconds for more.
+    is small. ``batch_rows`` and about ``batch_bytes`` bound a batch from above; below, whatever
+    has arrived is handed out, after waiting ``max_wait`` seconds for more.
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class Reader:
         *,
         batch_rows: int,
         max_wait: float,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
+        self._batch_bytes = batch_bytes
         self._fetcher = fetcher
         self._decode = check_format(payload).decoder()
         self._in_order = not getattr(self._decode, "forgetful", False)
@@ -159,7 +161,7 @@ class Reader:
                 # A remainder goes to the front of the next batch while there is more to come.
                 rows = self._spool.rows
                 whole = rows - rows % self._batch_rows or rows
-                parts = self._spool.take(max(1, min(at_once, whole)), _BATCH_BYTES)
+                parts = self._spool.take(max(1, min(at_once, whole)), self._batch_bytes)
                 if parts:
                     await self._ready.put(self._start(parts))
         except asyncio.CancelledError:
@@ -206,7 +208,7 @@ class Reader:
         spool = self._spool
         loop = asyncio.get_running_loop()
         until = loop.time() + self._max_wait if spool else None
-        while spool.rows < self._batch_rows and spool.size < _BATCH_BYTES:
+        while spool.rows < self._batch_rows and spool.size < self._batch_bytes:
             chunk = self._fetcher.take()
             if chunk is None and spool:
                 until = loop.time() + self._max_wait if until is None else until

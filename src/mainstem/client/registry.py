@@ -302,8 +302,10 @@ def _split(url: str) -> tuple[str, str, int, str]:
     except (KeyError, ValueError):
         port = 0
     if not port or not parts.hostname or parts.query or parts.username:
+        # Without what may be a password.
+        shown = f"{parts.scheme}://{parts.hostname}" if parts.hostname else url.rpartition("@")[2]
         raise Invalid(
-            f"{parts.scheme}://{parts.hostname or ''} is not the address of a schema registry: "
+            f"{shown} is not the address of a schema registry: "
             "write http://HOST:PORT, and the user as username=…, password=…"
         )
     return parts.scheme, parts.hostname, port, parts.path.rstrip("/")

@@ -75,7 +75,11 @@ class Gate:
     def check(self) -> None:
         """Raise ``Closed`` if the object is closed."""
         if not self.open:
-            raise Closed(f"{self.name} is closed: open a new one")
+            raise self.closed()
+
+    def closed(self) -> Closed:
+        """The error that says so."""
+        return Closed(f"{self.name} is closed: open a new one")
 
 
 def first_error(results: list[object]) -> MainstemError | None:

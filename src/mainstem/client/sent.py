@@ -57,7 +57,9 @@ class Sent:
             if cancel and not batch.departed:
                 batch.done.cancel()
         waiting = [batch.done for _, batch in self._batches]
-        if len(waiting) == 1:  # the usual one, without the machinery for many
+        if cancel and waiting:  # one that was cancelled here must not end whoever waits
+            await asyncio.wait(waiting)
+        elif len(waiting) == 1:  # the usual one, without the machinery for many
             with suppress(Exception):
                 await waiting[0]
         elif waiting:
@@ -67,10 +69,13 @@ class Sent:
 
     def partial(self, error: BaseException) -> BaseException:
         """``error``, with the rows that failed and how many were acknowledged."""
-        if not isinstance(error, MainstemError) or not self._batches:
+        if not self._batches:
+            return error
+        written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
+        if not isinstance(error, MainstemError):  # the source's own, or a format's
+            error.add_note(f"{written} rows were acknowledged")
             return error
         which = self._where(error)
-        written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
         return type(error)(f"{error} [{which}{written} rows were acknowledged]", code=error.code)
 
     def _where(self, error: BaseException) -> str:

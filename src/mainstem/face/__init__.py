@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
-from mainstem.face.blocking import Stem, Topic, connect, open  # noqa: A004 - reads as ms.open
+from mainstem.face.async_topic import AsyncTopic
+from mainstem.face.asynchronous import AsyncStem, aconnect, aopen
+from mainstem.face.blocking import Stem, connect, open  # noqa: A004 - reads as ms.open
 from mainstem.face.consumers import AsyncConsumer, Consumer
+from mainstem.face.topic import Topic
 from mainstem.face.transactions import (
     AsyncTransaction,
     AsyncTransactions,

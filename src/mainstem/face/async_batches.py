@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from mainstem.client import Reader
+from mainstem.errors import Invalid
 
 
 class AsyncBatches(AsyncIterator[Any]):
@@ -23,19 +24,37 @@ class AsyncBatches(AsyncIterator[Any]):
         self._opening: Callable[[], Awaitable[Reader]] | None = opening
         self._reader: Reader | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._busy = False
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a read has connections and cannot be pickled: begin one there")
 
     async def start(self) -> None:
         """Look up where it begins and ends: what is appended from now on is behind ``latest``."""
-        opening, self._opening = self._opening, None
-        if opening is not None:
-            self._loop = asyncio.get_running_loop()
-            self._reader = await opening()
+        opening = self._opening
+        if opening is None:
+            return
+        self._loop = asyncio.get_running_loop()
+        reader = await opening()  # cancelled or failed, it is looked up by the next call
+        if self._opening is None:  # closed meanwhile, or begun by another task
+            await reader.close()
+        else:
+            self._opening, self._reader = None, reader
 
     async def __anext__(self) -> Any:
         self._check()
+        if self._busy:
+            raise Invalid(
+                "another task waits for this read's next batch: one at a time, or begin a read for "
+                "each"
+            )
+        self._busy = True
+        try:
+            return await self._next()
+        finally:
+            self._busy = False
+
+    async def _next(self) -> Any:
         await self.start()
         if self._reader is None:
             raise StopAsyncIteration

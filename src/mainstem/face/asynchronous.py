@@ -14,16 +14,13 @@ from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
 from mainstem.client import (
+    BATCH_BYTES,
     Access,
-    Acks,
     Admin,
-    Appended,
-    Appender,
-    AppendOptions,
+    BrokerSettings,
     ClientConfig,
     Cluster,
     ConsumerSettings,
-    Fetcher,
     Format,
     GroupDescription,
     GroupListing,
@@ -33,29 +30,21 @@ from mainstem.client import (
     Placement,
     Point,
     Points,
-    Position,
     Producer,
     Raw,
     Reader,
     Setting,
     TopicDescription,
     TransactionalClient,
-    bounds,
-    check_count,
-    check_isolation,
     check_mapping,
-    check_seconds,
-    indexes_of,
     names_of,
     parse_addresses,
     resolve,
 )
 from mainstem.errors import Invalid, MainstemError
-from mainstem.face.async_batches import AsyncBatches
+from mainstem.face.async_topic import BATCH_ROWS, AsyncTopic
 from mainstem.face.consumers import AsyncConsumer, AsyncOnChange, check_callbacks
 from mainstem.face.transactions import AsyncTransactions
-
-_BATCH_ROWS = 65_536
 
 
 class Embedded(Protocol):
@@ -119,129 +108,6 @@ def _config(options: dict[str, Any]) -> ClientConfig:
     return ClientConfig(**options)
 
 
-class AsyncTopic:
-    """A topic of a stem, see ``AsyncStem.topic``. Calls may run side by side on its loop."""
-
-    def __init__(self, stem: AsyncStem, name: str) -> None:
-        self.name = name
-        self._stem = stem
-        self._appender = Appender(stem.cluster, stem.producer, name)
-
-    def __repr__(self) -> str:
-        return f"AsyncTopic({self.name!r})"
-
-    async def append(
-        self,
-        table: Any,
-        *,
-        key: str | None = None,
-        timestamp: str | None = None,
-        partition: int | None = None,
-        format: Format | None = None,  # noqa: A002 - the word users expect
-        acks: Acks = "all",
-        compression: str | None = None,
-        compression_level: int | None = None,
-        batch_bytes: int = 1_000_000,
-    ) -> Appended:
-        """Write all rows; returns when they are acknowledged. See ``Topic.append``."""
-        options = AppendOptions(
-            key=key,
-            timestamp=timestamp,
-            partition=partition,
-            format=Raw() if format is None else format,
-            acks=acks,
-            compression=compression,
-            compression_level=compression_level,
-            batch_bytes=batch_bytes,
-        )
-        return await self._appender.append(table, options)
-
-    async def offsets(self, *, committed: bool = False) -> tuple[dict[int, int], dict[int, int]]:
-        """By partition, the first offset and the one after the last. See ``Topic.offsets``."""
-        cluster = self._stem.cluster
-        topic = await cluster.topic(self.name, cluster.deadline(), fresh=True)
-        indexes = [part.index for part in topic.partitions]
-        return await bounds(cluster, self.name, indexes, committed=committed)
-
-    async def reader(
-        self,
-        start: Points = "earliest",
-        *,
-        end: Points | None = None,
-        follow: bool = False,
-        partitions: Sequence[int] | None = None,
-        format: Format | None = None,  # noqa: A002
-        batch_rows: int = _BATCH_ROWS,
-        max_wait: float = 0.0,
-        isolation: Isolation = "read_uncommitted",
-    ) -> Reader:
-        """What ``read`` iterates over: ``next()`` gives a batch or ``None``; close it."""
-        check_count("batch_rows", batch_rows)
-        check_seconds("max_wait", max_wait, zero=True)
-        check_isolation(isolation)
-        committed = isolation == "read_committed"
-        cluster = self._stem.cluster
-        first, last = await self.offsets(committed=committed)
-        chosen = first.keys() if partitions is None else indexes_of("partitions", partitions)
-        for partition in set(chosen) - first.keys():
-            raise Invalid(
-                f"topic {self.name!r} has no partition {partition}: it has {len(first)}, from 0 "
-                f"to {len(first) - 1}",
-                code=3,
-            )
-        first = {index: first[index] for index in chosen}
-        last = {index: last[index] for index in chosen}
-        begin = await resolve(cluster, self.name, start, first, last, what="start")
-        stop: dict[int, int] = {}
-        if end is not None or not follow:
-            until: Points = "latest" if end is None else end
-            stop = await resolve(cluster, self.name, until, first, last, what="end")
-        positions = [
-            Position(self.name, index, offset, stop.get(index, None if follow else offset))
-            for index, offset in begin.items()
-        ]
-        fetcher = Fetcher(cluster, positions, committed=committed)
-        reader = Reader(fetcher, format or Raw(), batch_rows=batch_rows, max_wait=max_wait)
-        self._stem.readers.add(reader)
-        return reader
-
-    def read(
-        self,
-        start: Points = "earliest",
-        *,
-        end: Points | None = None,
-        follow: bool = False,
-        partitions: Sequence[int] | None = None,
-        format: Format | None = None,  # noqa: A002
-        batch_rows: int = _BATCH_ROWS,
-        max_wait: float = 0.0,
-        isolation: Isolation = "read_uncommitted",
-    ) -> AsyncBatches:
-        """Iterate over the records as ``pyarrow.RecordBatch``. See ``Topic.read``.
-
-        ``async for batch in topic.read()`` looks up where it begins with the first batch;
-        ``async with topic.read("latest", follow=True) as batches`` at once: nothing that is
-        appended inside the block is missed.
-        """
-        return AsyncBatches(
-            lambda: self.reader(
-                start,
-                end=end,
-                follow=follow,
-                partitions=partitions,
-                format=format,
-                batch_rows=batch_rows,
-                max_wait=max_wait,
-                isolation=isolation,
-            ),
-            self._stem.cluster.check,
-        )
-
-    async def describe(self) -> TopicDescription:
-        """Partitions, offsets and settings."""
-        return await self._stem.describe_topic(self.name)
-
-
 class AsyncStem:
     """A connection to one log: an embedded broker or any Kafka cluster.
 
@@ -258,6 +124,7 @@ class AsyncStem:
         self._embedded = embedded
         self._admin = Admin(cluster)
         self._groups = Groups(cluster)
+        self._brokers = BrokerSettings(cluster)
         self.access = Access(cluster)
         self.placement = Placement(cluster)
 
@@ -366,6 +233,16 @@ class AsyncStem:
         """Drop records before these offsets by partition; the first offsets left."""
         return await self._admin.delete_records(name, before)
 
+    # --- brokers -----------------------------------------------------------------------------
+
+    async def broker_settings(self, broker: int | None = None) -> list[Setting]:
+        """All settings of a broker, or those set for all of them. See ``Stem``'s."""
+        return await self._brokers.get(broker)
+
+    async def alter_brokers(self, config: Mapping[str, Any], *, broker: int | None = None) -> None:
+        """Change settings of one broker or of all, without a restart. See ``Stem``'s."""
+        await self._brokers.alter(broker, config)
+
     # --- membership --------------------------------------------------------------------------
 
     def consumer(
@@ -377,7 +254,8 @@ class AsyncStem:
         start: Point | None = "earliest",
         isolation: Isolation = "read_uncommitted",
         auto_commit: float | None = 5.0,
-        batch_rows: int = _BATCH_ROWS,
+        batch_rows: int = BATCH_ROWS,
+        batch_bytes: int = BATCH_BYTES,
         max_wait: float = 0.0,
         protocol: GroupProtocol | None = None,
         assignor: str | Sequence[str] | None = None,
@@ -394,8 +272,9 @@ class AsyncStem:
         settings = ConsumerSettings(
             group, names_of("topics", topics) if pattern is None else (), pattern=pattern,
             format=Raw() if format is None else format, start=start, isolation=isolation,
-            auto_commit=auto_commit, batch_rows=batch_rows, max_wait=max_wait, protocol=protocol,
-            assignor=assignor, instance_id=instance_id, session_timeout=session_timeout,
+            auto_commit=auto_commit, batch_rows=batch_rows, batch_bytes=batch_bytes,
+            max_wait=max_wait, protocol=protocol, assignor=assignor, instance_id=instance_id,
+            session_timeout=session_timeout,
             heartbeat_interval=heartbeat_interval, max_poll_interval=max_poll_interval,
         )  # fmt: skip
         callbacks = {"assigned": on_assigned, "revoked": on_revoked, "lost": on_lost}

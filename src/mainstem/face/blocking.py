@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
 from mainstem.client import (
-    Acks,
-    Appended,
+    BATCH_BYTES,
     Format,
     GroupDescription,
     GroupListing,
@@ -19,16 +17,16 @@ from mainstem.client import (
     Isolation,
     Point,
     Points,
-    Reader,
     Setting,
     TopicDescription,
 )
 from mainstem.errors import Closed
 from mainstem.face.access import Access
-from mainstem.face.asynchronous import AsyncStem, AsyncTopic, aconnect, aopen
+from mainstem.face.asynchronous import AsyncStem, aconnect, aopen
 from mainstem.face.consumers import Consumer, OnChange, check_callbacks
-from mainstem.face.loop import later, run
+from mainstem.face.loop import run
 from mainstem.face.placement import Placement
+from mainstem.face.topic import Topic
 from mainstem.face.transactions import Transactions
 
 
@@ -55,167 +53,6 @@ def open(  # noqa: A001 - reads as ms.open
     ``Invalid``, or ``Unavailable`` when the directory's owner does not answer.
     """
     return Stem(run(aopen, path, broker=broker, log=log, **options))
-
-
-class Batches(Iterator[Any]):
-    """Batches of a topic, one ``pyarrow.RecordBatch`` a step; a context manager.
-
-    One thread at a time. ``close`` (or the end, or dropping it) stops the reading ahead.
-    """
-
-    def __init__(self, stem: Stem, reader: Reader) -> None:
-        self._stem = stem
-        self._reader: Reader | None = reader
-        self._batches: deque[Any] = deque()
-        self._pid = os.getpid()
-
-    def __next__(self) -> Any:
-        if self._reader is None:
-            raise StopIteration
-        self._stem.check()
-        if not self._batches:
-            try:
-                self._batches.extend(run(self._reader.next_ones))
-            except Exception:
-                self.close()
-                raise
-        if not self._batches:
-            self._stem.check()
-            self.close()
-            raise StopIteration
-        return self._batches.popleft()
-
-    def close(self) -> None:
-        """Stop; the iteration is over. May be called twice."""
-        reader, self._reader = self._reader, None
-        self._batches.clear()
-        if reader is not None and self._pid == os.getpid():
-            run(reader.close)
-
-    def __del__(self) -> None:
-        if self._reader is not None and self._pid == os.getpid():
-            later(self._reader.close())
-
-    def __enter__(self) -> Batches:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class Topic:
-    """A topic of a stem, see ``Stem.topic``. Thread-safe."""
-
-    def __init__(self, stem: Stem, topic: AsyncTopic) -> None:
-        self.name = topic.name
-        self._stem = stem
-        self._topic = topic
-
-    def __repr__(self) -> str:
-        return f"Topic({self.name!r})"
-
-    def append(
-        self,
-        table: Any,
-        *,
-        key: str | None = None,
-        timestamp: str | None = None,
-        partition: int | None = None,
-        format: Format | None = None,  # noqa: A002 - the word users expect
-        acks: Acks = "all",
-        compression: str | None = None,
-        compression_level: int | None = None,
-        batch_bytes: int = 1_000_000,
-    ) -> Appended:
-        """Write all rows, return where they went once they are acknowledged.
-
-        ``table`` is anything with the Arrow C data or stream interface, a dict of columns, a
-        list of dicts, or a list of bytes. Columns ``_key``, ``_timestamp``, ``_headers`` and
-        ``_partition`` are used where present; ``key`` and ``timestamp`` name other columns for
-        it. The rest is the payload as ``format`` writes it: ``Raw()`` (default) takes the
-        column ``value``, ``Json()`` all of them.
-
-        Rows with a key go where Kafka's own clients put them (murmur2), rows without one to the
-        partitions in turn; ``partition`` sends all to one. ``acks`` is ``"all"`` (on disk;
-        retries never duplicate), ``1`` (taken by the leader) or ``0`` (not answered).
-        ``compression`` is ``None``, ``"gzip"``, ``"snappy"``, ``"lz4"`` or ``"zstd"``, with
-        ``compression_level`` as the codec has them; ``batch_bytes`` the size of a record batch
-        before it.
-
-        Raises ``Invalid`` for columns or arguments, ``Unavailable`` when the time is over: its
-        message says how many rows were acknowledged.
-        """
-        self._stem.check()
-        return run(
-            self._topic.append,
-            table,
-            key=key,
-            timestamp=timestamp,
-            partition=partition,
-            format=format,
-            acks=acks,
-            compression=compression,
-            compression_level=compression_level,
-            batch_bytes=batch_bytes,
-        )
-
-    def read(
-        self,
-        start: Points = "earliest",
-        *,
-        end: Points | None = None,
-        follow: bool = False,
-        partitions: Sequence[int] | None = None,
-        format: Format | None = None,  # noqa: A002
-        batch_rows: int = 65_536,
-        max_wait: float = 0.0,
-        isolation: Isolation = "read_uncommitted",
-    ) -> Batches:
-        """Iterate over the records as ``pyarrow.RecordBatch``, in order per partition.
-
-        ``start`` and ``end`` (not included) are ``"earliest"``, ``"latest"``, an offset, a
-        ``datetime`` with a zone (the first record at or after it), or a dict of these by
-        partition. Without ``end`` it stops at what was the end when it began, or never with
-        ``follow``. Columns: ``_topic``, ``_partition``, ``_offset``, ``_timestamp``, ``_key``,
-        ``_headers``, then ``value`` (binary), or those of ``format``.
-
-        Reads ahead, in about 64 MiB at most. A batch has at most ``batch_rows`` rows and about
-        8 MiB; fewer rows when no more have arrived within ``max_wait`` seconds.
-        ``isolation="read_committed"`` leaves out records of aborted transactions, and ends or
-        waits before those of open ones. Raises ``Invalid`` for a place outside the topic,
-        ``Corrupt`` for damaged records, naming the offset.
-        """
-        self._stem.check()
-        reader = run(
-            self._topic.reader,
-            start,
-            end=end,
-            follow=follow,
-            partitions=partitions,
-            format=format,
-            batch_rows=batch_rows,
-            max_wait=max_wait,
-            isolation=isolation,
-        )
-        return Batches(self._stem, reader)
-
-    def offsets(self, *, committed: bool = False) -> tuple[dict[int, int], dict[int, int]]:
-        """By partition, the first offset and the one after the last.
-
-        With ``committed`` the last is what comes before the first open transaction.
-        """
-        self._stem.check()
-        return run(self._topic.offsets, committed=committed)
-
-    def describe(self) -> TopicDescription:
-        """Partitions, offsets and settings."""
-        self._stem.check()
-        return run(self._topic.describe)
 
 
 class Stem:
@@ -341,6 +178,25 @@ class Stem:
         self.check()
         return run(self._stem.delete_records, name, before)
 
+    # --- brokers -----------------------------------------------------------------------------
+
+    def broker_settings(self, broker: int | None = None) -> list[Setting]:
+        """All settings of a broker, with where each value comes from.
+
+        Without ``broker``, those that were set for all of them at once. Raises ``Invalid`` for a
+        broker there is not.
+        """
+        self.check()
+        return run(self._stem.broker_settings, broker)
+
+    def alter_brokers(self, config: Mapping[str, Any], *, broker: int | None = None) -> None:
+        """Change settings of one broker or of all, without a restart; ``None`` puts one back.
+
+        Raises ``Invalid`` for a setting that does not exist or needs a restart.
+        """
+        self.check()
+        run(self._stem.alter_brokers, config, broker=broker)
+
     # --- membership --------------------------------------------------------------------------
 
     def consumer(
@@ -353,6 +209,7 @@ class Stem:
         isolation: Isolation = "read_uncommitted",
         auto_commit: float | None = 5.0,
         batch_rows: int = 65_536,
+        batch_bytes: int = BATCH_BYTES,
         max_wait: float = 0.0,
         protocol: GroupProtocol | None = None,
         assignor: str | Sequence[str] | None = None,
@@ -381,8 +238,9 @@ class Stem:
         check_callbacks(callbacks)
         found = self._stem.consumer(
             group, topics, format=format, start=start, isolation=isolation,
-            auto_commit=auto_commit, batch_rows=batch_rows, max_wait=max_wait, protocol=protocol,
-            assignor=assignor, instance_id=instance_id, session_timeout=session_timeout,
+            auto_commit=auto_commit, batch_rows=batch_rows, batch_bytes=batch_bytes,
+            max_wait=max_wait, protocol=protocol, assignor=assignor, instance_id=instance_id,
+            session_timeout=session_timeout,
             heartbeat_interval=heartbeat_interval, max_poll_interval=max_poll_interval,
         )  # fmt: skip
         run(found.start)

@@ -29,34 +29,40 @@ def check_callbacks(callbacks: Callbacks) -> None:
             raise Invalid(f"on_{kind}={callback!r} is not valid: give a function")
 
 
+def _not_within(callback: bool) -> None:
+    if callback:
+        raise Invalid("poll calls this callback, and cannot be called in it: return first")
+
+
 class AsyncConsumer(AsyncIterator[Any]):
     """A member of a consumer group, see ``AsyncStem.consumer``. For one task at a time."""
 
     def __init__(self, cluster: Cluster, settings: ConsumerSettings, callbacks: Callbacks) -> None:
         self.core = GroupConsumer(cluster, settings)
         self._callbacks = callbacks
-        self._started = False
+        self._calling = False
 
     def __repr__(self) -> str:
         return f"AsyncConsumer({self.core.settings.group!r})"
 
     async def start(self) -> None:
         """Begin to join the group; done by ``async with`` and by the first ``poll``."""
-        if not self._started:
-            self._started = True
-            await self.core.start()
+        await self.core.start()
 
     async def poll(self, timeout: float | None = None) -> Any:
         """The next batch, or ``None`` after ``timeout`` seconds. See ``Consumer.poll``."""
+        _not_within(self._calling)
         await self.start()
         while isinstance(found := await self.core.step(timeout), Change):
             callback = self._callbacks.get(found.kind)
+            self._calling = True
             try:
                 if callback is not None:
                     result = callback(list(found.partitions))
                     if inspect.isawaitable(result):
                         await result
             finally:
+                self._calling = False
                 await self.core.acknowledge(found)
         return found
 
@@ -77,7 +83,7 @@ class AsyncConsumer(AsyncIterator[Any]):
     @property
     def member_id(self) -> str:
         """As the coordinator knows this member; empty before it does."""
-        return self.core.membership.member_id
+        return self.core.member_id
 
     @property
     def paused(self) -> frozenset[TopicPartition]:
@@ -106,8 +112,7 @@ class AsyncConsumer(AsyncIterator[Any]):
 
     async def close(self, *, processed: bool = True) -> None:
         """Commit where that is automatic, and leave the group. See ``Consumer.close``."""
-        if self._started:
-            await self.core.close(processed=processed)
+        await self.core.close(processed=processed)
 
     async def __aenter__(self) -> AsyncConsumer:
         await self.start()
@@ -144,6 +149,7 @@ class Consumer(Iterator[Any]):
         self._stem = stem
         self._consumer: AsyncConsumer | None = consumer
         self._callbacks = callbacks
+        self._calling = False
         self._pid = os.getpid()
         self._group = consumer.core.settings.group
 
@@ -171,13 +177,17 @@ class Consumer(Iterator[Any]):
         or another holder of its ``instance_id`` took over.
         """
         core = self._open().core
-        while isinstance(found := run(core.step, timeout), Change):
+        _not_within(self._calling)
+        while isinstance(found := run(core.step_unseen, timeout), Change):
             callback = self._callbacks.get(found.kind)
+            self._calling = True
             try:
                 if callback is not None:
                     callback(list(found.partitions))
             finally:
+                self._calling = False
                 run(core.acknowledge, found)
+        core.seen()  # Ctrl-C before this line, and the next call gives the same batch
         return found
 
     def __next__(self) -> Any:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from mainstem.errors import Invalid
@@ -21,10 +22,17 @@ class _Loop:
         import uvloop
 
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-        self.thread = threading.Thread(
-            target=self.loop.run_forever, name="mainstem-client", daemon=True
-        )
+        self.thread = threading.Thread(target=self._run, name="mainstem-client", daemon=True)
         self.thread.start()
+
+    def _run(self) -> None:
+        """For ever: a user's function that ends by ``sys.exit`` inside a task ends a loop.
+
+        Whoever waits for that task gets what was raised; all others must be able to go on.
+        """
+        while True:
+            with suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
 
 
 _running: _Loop | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mainstem.client import (
     Appended,
@@ -15,12 +15,20 @@ from mainstem.client import (
     TopicPartition,
     TransactionalClient,
 )
-from mainstem.errors import Closed
+from mainstem.errors import Closed, Invalid
 from mainstem.face.consumers import AsyncConsumer, Consumer
 from mainstem.face.loop import later, run
 
 if TYPE_CHECKING:
     from mainstem.face.blocking import Stem
+
+C = TypeVar("C")
+
+
+def _checked(consumer: C, kind: type[C]) -> C:
+    if not isinstance(consumer, kind):
+        raise Invalid(f"consumer={consumer!r} is not valid: give a {kind.__name__}")
+    return consumer
 
 
 class AsyncTransaction:
@@ -61,7 +69,7 @@ class AsyncTransaction:
     ) -> None:
         """Commit a consumer's offsets with the transaction. See ``Transaction.send_offsets``."""
         self._check()
-        await self._client.send_offsets(consumer.core, offsets)
+        await self._client.send_offsets(_checked(consumer, AsyncConsumer).core, offsets)
 
     async def commit(self) -> None:
         """Make it count. See ``Transaction.commit``."""
@@ -120,7 +128,7 @@ class AsyncTransactions:
     async def begin(self, consumer: AsyncConsumer | None = None) -> AsyncTransaction:
         """Open a transaction. See ``Transactions.begin``."""
         await self.start()
-        self.client.begin(None if consumer is None else consumer.core)
+        self.client.begin(None if consumer is None else _checked(consumer, AsyncConsumer).core)
         return AsyncTransaction(self.client)
 
     async def close(self) -> None:
@@ -188,7 +196,7 @@ class Transaction:
         its group went on without it.
         """
         self._transactions.check()
-        run(self._transaction.send_offsets, consumer.inner, offsets)
+        run(self._transaction.send_offsets, _checked(consumer, Consumer).inner, offsets)
 
     def commit(self) -> None:
         """Make all of it count.
@@ -243,7 +251,7 @@ class Transactions:
         and after an abort it hands out the same records again: exactly-once in one ``with``.
         """
         client = self.check().client
-        inner = None if consumer is None else consumer.inner.core
+        inner = None if consumer is None else _checked(consumer, Consumer).inner.core
 
         async def begin() -> None:
             client.begin(inner)

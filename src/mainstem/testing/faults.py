@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
+import struct
 import threading
 from collections import Counter
 from types import TracebackType
@@ -115,7 +117,10 @@ class FaultProxy:
                 asyncio.ensure_future(self._pump(f"{number} in", reader, back)),
                 asyncio.ensure_future(self._pump(f"{number} out", there, writer)),
             ]
-            await _until_both_or_cut(pumps)
+            if not await _until_both_or_cut(pumps):
+                for end in ends:  # a reset, also where nothing is left to be read
+                    line: socket.socket = end.get_extra_info("socket")
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except (OSError, asyncio.CancelledError):
             pass  # nobody there, or the end of the proxy: the client is told by the reset
         finally:
@@ -156,12 +161,14 @@ class FaultProxy:
         return False
 
 
-async def _until_both_or_cut(pumps: list[asyncio.Task[bool]]) -> None:
+async def _until_both_or_cut(pumps: list[asyncio.Task[bool]]) -> bool:
+    """Whether both came to their end, and none was cut."""
     waiting = set(pumps)
     while waiting:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not all(pump.result() for pump in done):
-            return
+            return False
+    return True
 
 
 class _Line:

@@ -150,8 +150,9 @@ def _headers(array: Any) -> HeaderColumn:
 
 def _cast(name: str, array: Any, kind: Any) -> Any:
     """Timestamps finer than a millisecond lose the rest; everything else must fit."""
+    finer = pa.types.is_timestamp(array.type) and array.type.unit in ("us", "ns")
     try:
-        return array.cast(kind, safe=not pa.types.is_timestamp(kind))
+        return array.cast(kind, safe=not finer)
     except pa.ArrowException as error:
         raise Invalid(
             f"column {name} of type {array.type} cannot become {kind}: {error}"

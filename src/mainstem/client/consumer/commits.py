@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.consumer.classic import FENCED_INSTANCE, fenced
 from mainstem.client.consumer.membership import Identity, Membership
-from mainstem.client.consumer.positions import Committed
+from mainstem.client.consumer.positions import Committed, Positions
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
 from mainstem.client.kafka_errors import STALE_METADATA, error_for
 from mainstem.client.retry import Deadline
-from mainstem.errors import Conflict, MainstemError, Unavailable
+from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 from mainstem.wire import Message
 
 OFFSET_COMMIT, OFFSET_FETCH = 8, 9
 _ILLEGAL_GENERATION, _UNKNOWN_MEMBER, _REBALANCE, _STALE_EPOCH = 22, 25, 27, 113
 _FENCED_EPOCH = 110
+_NO_TOPIC = frozenset({3, 100})
 _OTHER_GENERATION = frozenset({_ILLEGAL_GENERATION, _UNKNOWN_MEMBER, _REBALANCE, _STALE_EPOCH})
 
 #: The offset to go on at, by topic and partition.
@@ -33,13 +34,14 @@ class Commits:
         cluster: Cluster,
         settings: ConsumerSettings,
         membership: Callable[[], Membership],
-        epoch: Callable[[TopicPartition, int], int],
+        positions: Positions,
     ) -> None:
-        """``epoch`` gives the leader epoch of the record before an offset (KIP-320)."""
+        """``positions`` tell the leader epoch before an offset (KIP-320), and whose topic it is."""
         self._cluster = cluster
         self._settings = settings
         self._membership = membership
-        self._epoch = epoch
+        self._epoch = positions.epoch
+        self._topic_id = positions.topic_id
         self._turn = asyncio.Lock()
 
     async def commit(self, offsets: Offsets) -> None:
@@ -86,6 +88,8 @@ class Commits:
         group = self._settings.group
         try:
             message = await self._request(offsets, identity, deadline)
+            if not message.topics:
+                return 0, None
             node = await self._cluster.coordinator(group, deadline)
             answer = await self._cluster.call(OFFSET_COMMIT, message, deadline, node=node)
         except Unavailable as lost:
@@ -99,6 +103,10 @@ class Commits:
                 if code == FENCED_INSTANCE:
                     raise fenced(self._settings)
                 error = error_for(code, f"commit of group {group!r}")
+                if code in _NO_TOPIC:  # left out by the next attempt, if it is gone for good
+                    for name, _ in offsets:
+                        self._cluster.forget(name)
+                    return code, error
                 if code == _FENCED_EPOCH:
                     raise _lost(self._settings, offsets.keys(), code)
                 if code in STALE_METADATA:
@@ -118,7 +126,11 @@ class Commits:
         )
 
     async def _by_topic(self, offsets: Offsets, deadline: Deadline) -> list[Message]:
-        """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on."""
+        """Offsets as OffsetCommit names them: topics by name, and by id from version 10 on.
+
+        Those of a topic that was deleted are nobody's, and must not hold up the others; above all
+        they are not those of one that was made anew under its name.
+        """
         topics: dict[str, list[Message]] = {}
         for where, offset in offsets.items():
             part = Message(
@@ -128,14 +140,18 @@ class Commits:
                 committed_metadata=None,
             )
             topics.setdefault(where[0], []).append(part)
-        return [
-            Message(
-                name=name,
-                topic_id=(await self._cluster.topic(name, deadline)).id,
-                partitions=parts,
-            )
-            for name, parts in topics.items()
-        ]
+        found = []
+        for name, parts in topics.items():
+            try:
+                topic_id = (await self._cluster.topic(name, deadline)).id
+            except Invalid as error:
+                if error.code not in _NO_TOPIC:
+                    raise
+                continue
+            if self._topic_id(name) not in (None, topic_id):
+                continue
+            found.append(Message(name=name, topic_id=topic_id, partitions=parts))
+        return found
 
     async def committed(
         self, partitions: Iterable[TopicPartition]

@@ -6,7 +6,7 @@ The faces call the user's callbacks between ``step`` and ``acknowledge``, each i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,20 +14,18 @@ from mainstem.client.arguments import check_offsets, check_partitions, check_sec
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer.classic_membership import ClassicMembership
 from mainstem.client.consumer.commits import Commits
-from mainstem.client.consumer.membership import Change, Membership
+from mainstem.client.consumer.intake import Intake
+from mainstem.client.consumer.membership import Change, Membership, not_a_member
 from mainstem.client.consumer.modern import CONSUMER_GROUP_HEARTBEAT
 from mainstem.client.consumer.modern_membership import ModernMembership
 from mainstem.client.consumer.positions import Positions
 from mainstem.client.consumer.settings import ConsumerSettings
 from mainstem.client.consumer.subscription import TopicPartition
-from mainstem.client.fetcher import Fetcher, Position
-from mainstem.client.leader_epochs import LogCut
 from mainstem.client.offsets import Point
-from mainstem.client.reader import Reader
 from mainstem.client.retry import Gate
 from mainstem.errors import Conflict, Invalid, MainstemError, Unavailable
 
-_OUT_OF_RANGE, _FENCED, _INVALID_PATTERN = 1, 82, 128
+_FENCED, _INVALID_PATTERN = 82, 128
 _NO_MODERN_GROUP = frozenset({23, 35, 69, 128})  # codes after which "auto" means classic
 _PATTERN_VERSION = 1  # of ConsumerGroupHeartbeat, from which the broker matches patterns
 
@@ -40,25 +38,52 @@ class GroupConsumer:
         self.positions = Positions(cluster, settings)
         self._cluster = cluster
         self._gate = Gate(f"the consumer of group {settings.group!r}")
-        self._commits = Commits(cluster, settings, lambda: self.membership, self.positions.epoch)
-        self._reader: Reader | None = None
-        self._taking: asyncio.Task[Any] | None = None
+        self._commits = Commits(cluster, settings, lambda: self.membership, self.positions)
+        self._intake = Intake(cluster, settings, self.positions, self.check)
         self._background: set[asyncio.Task[None]] = set()
         self._commit_failure: MainstemError | None = None
+        self._turn: tuple[asyncio.Task[Any] | None, asyncio.Future[None]] | None = None
+        self._unseen = False  # the last batch may not have reached the user
+        self._closing = False
         self._membership: Membership | None = None
         self._classic = settings.protocol == "classic"
         self._automatic: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to join. Raises ``Invalid`` for a topic that does not exist."""
-        for name in self.settings.topics:
-            await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
-        await self._enter()
+        """Begin to join, once. Raises ``Invalid`` for a topic that does not exist."""
+        if self._membership is not None:
+            return
+        over = await self._take_turn()
+        try:
+            self.check()
+            for name in self.settings.topics:
+                await self._cluster.topic(name, self._cluster.deadline(), fresh=True)
+            await self._enter()
+        finally:
+            over.set_result(None)
         if self.settings.auto_commit is not None:
             self._automatic = asyncio.get_running_loop().create_task(self._commit_now_and_then())
 
+    async def _take_turn(self) -> asyncio.Future[None]:
+        """Raise ``Invalid`` while another task is inside; what is returned is set at the end.
+
+        One that was cancelled, as by Ctrl-C, is on its way out: that is waited for.
+        """
+        while self._turn is not None and not self._turn[1].done():
+            task, over = self._turn
+            if task is None or not task.cancelling():
+                raise Invalid(
+                    f"another thread or task waits for the next batch of this consumer of group "
+                    f"{self.settings.group!r}: one at a time, or open a consumer for each"
+                )
+            await asyncio.wait([over])
+        loop = asyncio.get_running_loop()
+        self._turn = asyncio.current_task(), loop.create_future()
+        return self._turn[1]
+
     async def _enter(self) -> None:
         modern = await self._modern()
+        self.check()  # it may have been closed meanwhile
         kind = ModernMembership if modern else ClassicMembership
         self._membership = kind(self._cluster, self.settings)
         self._membership.start()
@@ -94,10 +119,16 @@ class GroupConsumer:
 
     @property
     def membership(self) -> Membership:
-        """The present one. Raises ``Closed``."""
+        """The present one. Raises ``Closed``, and ``Conflict`` before ``start``."""
         self._gate.check()
-        assert self._membership is not None
+        if self._membership is None:
+            raise not_a_member(self.settings)
         return self._membership
+
+    @property
+    def member_id(self) -> str:
+        """As the coordinator knows this member; empty before it does."""
+        return "" if self._membership is None else self.membership.member_id
 
     def check(self) -> None:
         """Raise ``Closed`` after ``close``, ``Invalid`` on another event loop."""
@@ -115,19 +146,42 @@ class GroupConsumer:
         self.check()
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
-        self.membership.inside()
-        self.positions.all_processed()
+        over = await self._take_turn()
         try:
+            await self.take_back()
+            self.membership.inside()
+            self.positions.all_processed()
             return await self._step(None if timeout is None else max(0.0, timeout))
         finally:
+            over.set_result(None)
             if self._gate.open:
                 self.membership.outside()
+
+    async def step_unseen(self, timeout: float | None = None) -> Any:
+        """As ``step``, for who may be interrupted before the batch is there: until ``seen`` it
+        does not count as handed out."""
+        found = await self.step(timeout)
+        self._unseen = found is not None and not isinstance(found, Change)
+        return found
+
+    def seen(self) -> None:
+        """What ``step_unseen`` returned has arrived."""
+        self._unseen = False
+
+    async def take_back(self) -> None:
+        """Hand out again what nobody has seen: every call that may commit or move begins so."""
+        if self._unseen:
+            self._unseen = False
+            self.positions.take_back()
+            await self._intake.drop()
 
     async def _step(self, timeout: float | None) -> Any:
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         while True:
             membership = self.membership
+            if self._closing:
+                raise self._gate.closed()
             self._raise_commit_failure()
             change = membership.pending
             if change is not None:
@@ -138,7 +192,7 @@ class GroupConsumer:
                 continue
             # Only this waits for others; what comes above must not be cut off half-way.
             left = None if until is None else max(0.0, until - loop.time())
-            batch = await self._batch_or_signal(membership, left)
+            batch = await self._intake.next(membership.signal, left)
             late = until is not None and loop.time() >= until
             if batch is not None or (late and not membership.signal.is_set()):
                 return batch
@@ -147,7 +201,7 @@ class GroupConsumer:
         """Leave what failed, so that the next step joins again; raises why."""
         if failure.code == _FENCED:
             raise failure
-        await self._drop_reader()
+        await self._intake.drop()
         await self.membership.close()
         unsupported = failure.code in _NO_MODERN_GROUP and not self._classic
         if self.settings.protocol is None and unsupported:
@@ -157,86 +211,10 @@ class GroupConsumer:
         await self._enter()
         raise failure
 
-    async def _batch_or_signal(self, membership: Membership, timeout: float | None) -> Any:
-        signal = asyncio.get_running_loop().create_task(membership.signal.wait())
-        try:
-            reader = await self._reading()
-            waits: set[asyncio.Task[Any]] = {signal}
-            if reader is not None:
-                if self._taking is None:
-                    self._taking = asyncio.get_running_loop().create_task(reader.take())
-                waits.add(self._taking)
-            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            signal.cancel()
-        taking = self._taking
-        if membership.signal.is_set() or taking is None or not taking.done():
-            return None
-        self._taking = None
-        return await self._handed_out(taking)
-
-    async def _handed_out(self, taking: asyncio.Task[Any]) -> Any:
-        try:
-            found = taking.result()
-        except LogCut as error:
-            await self._drop_reader()
-            await self.positions.cut(error)
-            raise
-        except Invalid as error:
-            await self._drop_reader()
-            if error.code != _OUT_OF_RANGE:
-                raise
-            await self.positions.reset_those_outside()
-            return None
-        except MainstemError:
-            await self._drop_reader()
-            raise
-        if found is None:  # the client was closed meanwhile
-            self._gate.check()
-            self._cluster.check()
-            await self._drop_reader()
-            return None
-        batch, places = found
-        self.positions.advance(places, processed=batch is None)
-        return batch
-
-    async def _reading(self) -> Reader | None:
-        """A reader of what is owned and not paused, if there is anything."""
-        if self._reader is None:
-            settings = self.settings
-            places = self.positions.readable()
-            if not places:
-                return None
-            epoch = self.positions.epoch
-            found = [Position(*where, at, epoch=epoch(where, at)) for where, at in places.items()]
-            fetcher = Fetcher(
-                self._cluster,
-                found,
-                prefetch_bytes=settings.prefetch_bytes,
-                committed=settings.isolation == "read_committed",
-            )
-            self._reader = Reader(
-                fetcher,
-                settings.format,
-                batch_rows=settings.batch_rows,
-                max_wait=settings.max_wait,
-            )
-        return self._reader
-
-    async def _drop_reader(self) -> None:
-        """What is read ahead is dropped: only what was handed out counts."""
-        taking, self._taking = self._taking, None
-        reader, self._reader = self._reader, None
-        if taking is not None:
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
-        if reader is not None:
-            await reader.close()
-
     # --- changes -----------------------------------------------------------------------------
 
     async def _prepare(self, change: Change) -> None:
-        await self._drop_reader()
+        await self._intake.drop()
         if change.kind == "assigned":
             committed = await self._commits.committed(change.partitions)
             await self.positions.assign(change.partitions, committed)
@@ -264,13 +242,19 @@ class GroupConsumer:
         self._raise_commit_failure()
         if offsets is not None:
             check_offsets("offsets", offsets)
+        await self.take_back()
         wanted = dict(self.positions.uncommitted() if offsets is None else offsets)
         if wait:
             await self._send(wanted)
         else:
-            task = asyncio.get_running_loop().create_task(self._send_behind(wanted))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._behind(self._send_behind(wanted))
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that ``close`` waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
     async def _send(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._commits.commit(offsets)
@@ -309,25 +293,28 @@ class GroupConsumer:
     async def seek(self, topic: str, partition: int, point: Point) -> None:
         """Go on elsewhere in an assigned partition; read-ahead is dropped."""
         self.check()
+        await self.take_back()
         await self.positions.seek((topic, partition), point)
-        await self._drop_reader()
+        await self._intake.drop()
 
     async def rewind(self) -> None:
         """Hand out again what came since the last commit: its transaction was aborted."""
+        self._unseen = False
         self.positions.rewind()
-        await self._drop_reader()
+        await self._intake.drop()
 
     async def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """Hand out nothing of these until ``resume``; membership and positions stay."""
         self.check()
+        await self.take_back()
         if self.positions.pause(check_partitions("partitions", partitions)):
-            await self._drop_reader()
+            await self._intake.drop()
 
     async def resume(self, partitions: Iterable[TopicPartition]) -> None:
         """Undo ``pause``."""
         self.check()
         if self.positions.resume(check_partitions("partitions", partitions)):
-            await self._drop_reader()
+            await self._intake.drop()
 
     async def committed(self) -> dict[TopicPartition, int]:
         """The group's commits in the assigned partitions; those without one are left out."""
@@ -346,10 +333,12 @@ class GroupConsumer:
         if self._membership is None:  # it never came to joining
             self._gate.open = False
             return
+        await self._end_step()
         if self._automatic is not None:
             self._automatic.cancel()
             await asyncio.gather(self._automatic, return_exceptions=True)
-        await self._drop_reader()
+        await self.take_back()
+        await self._intake.drop()
         if processed:
             self.positions.all_processed()
         failures: list[MainstemError] = []
@@ -368,3 +357,11 @@ class GroupConsumer:
             failures.append(self._commit_failure)
         if failures:
             raise failures[0]
+
+    async def _end_step(self) -> None:
+        """Whoever waits for a batch hears that there will be none."""
+        self._closing = True
+        self.membership.signal.set()
+        task, over = self._turn or (None, None)
+        if over is not None and not over.done() and task is not asyncio.current_task():
+            await asyncio.wait([over])

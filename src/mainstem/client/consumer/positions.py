@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+from uuid import UUID
 
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer.settings import ConsumerSettings
@@ -13,7 +14,7 @@ from mainstem.client.leader_epochs import UNKNOWN, EpochRuns, LogCut
 from mainstem.client.offsets import LATEST, Point, bounds, list_offsets, resolve
 from mainstem.errors import Invalid
 
-_NO_OFFSET = 1
+_NO_OFFSET, _UNKNOWN_TOPIC = 1, 3
 
 
 class Committed(NamedTuple):
@@ -35,14 +36,27 @@ class Positions:
         self._began: dict[TopicPartition, int] = {}  # where to go back to: commit, start or seek
         self._paused: set[TopicPartition] = set()
         self._epochs: dict[TopicPartition, EpochRuns] = {}
+        self._ids: dict[str, UUID | None] = {}  # of the topics as they were when read first
+        self.missing: set[str] = set()  # topics that were deleted
 
     def assigned(self) -> dict[TopicPartition, int]:
         """The next offset to be handed out of each."""
         return dict(sorted(self._handed.items()))
 
     def readable(self) -> dict[TopicPartition, int]:
-        """As ``assigned``, without what is paused."""
-        return {where: at for where, at in self._handed.items() if where not in self._paused}
+        """As ``assigned``, without what is paused or of a topic that was deleted."""
+        return {
+            where: at
+            for where, at in self._handed.items()
+            if where not in self._paused and where[0] not in self.missing
+        }
+
+    def topic_id(self, topic: str) -> UUID | None:
+        """Which of the topics that had this name, where the cluster tells."""
+        if self._ids.get(topic) is None:
+            known = self._cluster.metadata.topics.get(topic)
+            self._ids[topic] = None if known is None else known.id
+        return self._ids[topic]
 
     def paused(self) -> frozenset[TopicPartition]:
         """What is assigned and paused."""
@@ -65,6 +79,10 @@ class Positions:
     def all_processed(self) -> None:
         """The user is done with what was handed out."""
         self._processed = dict(self._handed)
+
+    def take_back(self) -> None:
+        """What was handed out last did not arrive."""
+        self._handed |= self._processed
 
     def uncommitted(self, *, processed: bool = False) -> dict[TopicPartition, int]:
         """Offsets that are ahead of (or behind, after a seek) what is committed."""
@@ -92,6 +110,9 @@ class Positions:
             self._epochs.pop(where, None)
             for offsets in (self._handed, self._processed, self._committed, self._began):
                 offsets.pop(where, None)
+        left = {topic for topic, _ in self._handed}
+        self.missing &= left
+        self._ids = {topic: known for topic, known in self._ids.items() if topic in left}
 
     # --- beginning ---------------------------------------------------------------------------
 
@@ -107,6 +128,7 @@ class Positions:
         self._committed |= found
         for where, at in (found | fresh).items():
             self._place(where, at)
+            self.topic_id(where[0])
 
     async def _start(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         start = self._settings.start
@@ -147,6 +169,42 @@ class Positions:
             fresh = {where: found.offset} if found.offset is not None else None
             for place, at in (fresh or await self._start([where])).items():
                 self._place(place, at)
+
+    # --- topics that go and come -------------------------------------------------------------
+
+    async def miss_deleted(self) -> bool:
+        """Leave topics alone that are not there any more; whether there are such."""
+        gone = {topic for topic in _by_topic(self._handed) if not await self._exists(topic)}
+        self.missing |= gone
+        return bool(gone)
+
+    async def find_missing(self) -> bool:
+        """Begin with those that are there again; whether there are such."""
+        found = [topic for topic in sorted(self.missing) if await self._exists(topic)]
+        for topic in found:
+            await self.begin_again(topic)
+        return bool(found)
+
+    async def begin_again(self, topic: str) -> None:
+        """The name is another topic's now, of which nothing was read."""
+        indexes = _by_topic(self._handed).get(topic, [])
+        there = len((await self._cluster.topic(topic, self._cluster.deadline())).partitions)
+        first, _ = await bounds(self._cluster, topic, [at for at in indexes if at < there])
+        for index in indexes:  # a rebalance takes away those that it does not have
+            self._epochs.pop((topic, index), None)
+            self._place((topic, index), first.get(index, 0))
+        self._ids.pop(topic, None)
+        self.topic_id(topic)
+        self.missing.discard(topic)
+
+    async def _exists(self, topic: str) -> bool:
+        try:
+            await self._cluster.topic(topic, self._cluster.deadline(), fresh=True)
+        except Invalid as error:
+            if error.code != _UNKNOWN_TOPIC:
+                raise
+            return False
+        return True
 
     async def seek(self, where: TopicPartition, point: Point) -> None:
         """Go on at ``point``. Raises ``Invalid`` where that is, or the partition is, elsewhere."""

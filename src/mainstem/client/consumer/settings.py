@@ -9,12 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mainstem.client.arguments import check_count, check_seconds, check_text, names_of
+from mainstem.client.arguments import (
+    MOST_SECONDS,
+    check_count,
+    check_seconds,
+    check_text,
+    names_of,
+)
 from mainstem.client.consumer.assignors import Assignor, Range, RoundRobin
 from mainstem.client.consumer.patterns import as_re2, check_pattern
 from mainstem.client.consumer.sticky import CooperativeSticky, Sticky
 from mainstem.client.formats import Format, Raw, check_format
 from mainstem.client.offsets import Point
+from mainstem.client.reader import BATCH_BYTES
 from mainstem.errors import Invalid
 
 GroupProtocol = Literal["classic", "consumer"]
@@ -37,6 +44,7 @@ class ConsumerSettings:
     start: Point | None = "earliest"
     isolation: Isolation = "read_uncommitted"
     batch_rows: int = 65_536
+    batch_bytes: int = BATCH_BYTES
     max_wait: float = 0.0
     prefetch_bytes: int = 16 << 20
     auto_commit: float | None = 5.0
@@ -51,14 +59,17 @@ class ConsumerSettings:
     def __post_init__(self) -> None:
         if not self.group or not isinstance(self.group, str):
             raise Invalid(f"group={self.group!r} is not valid: give a name", code=24)
+        check_text("group", self.group, code=24)
         if self.pattern is not None:
             check_pattern(self.pattern)
         elif not _names(self.topics):
             raise Invalid(f"topics={self.topics!r} is not valid: name one topic or more", code=17)
+        for name in self.topics:
+            check_text("topics", name, code=17)
         _choice("protocol", self.protocol, (None, "classic", "consumer"))
         check_isolation(self.isolation)
         for name in ("session_timeout", "heartbeat_interval", "max_poll_interval"):
-            check_seconds(name, getattr(self, name))
+            check_seconds(name, getattr(self, name), most=MOST_SECONDS)
         if self.auto_commit is not None:
             check_seconds("auto_commit", self.auto_commit)
         if self.heartbeat_interval >= self.session_timeout:
@@ -67,6 +78,7 @@ class ConsumerSettings:
                 f"session_timeout={self.session_timeout:g}: a third of it is usual"
             )
         check_count("batch_rows", self.batch_rows)
+        check_count("batch_bytes", self.batch_bytes, least=1024)
         check_seconds("max_wait", self.max_wait, zero=True)
         check_format(self.format)
         if self.instance_id is not None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from mainstem.client.append import Appender, AppendOptions
-from mainstem.client.arguments import check_seconds
+from mainstem.client.arguments import MOST_SECONDS, check_seconds, check_text
 from mainstem.client.cluster import Cluster
 from mainstem.client.consumer import GroupConsumer, TopicPartition
 from mainstem.client.retry import Gate
@@ -32,7 +32,8 @@ class TransactionalClient:
     def __init__(self, cluster: Cluster, transactional_id: str, *, timeout: float = 60.0) -> None:
         if not transactional_id or not isinstance(transactional_id, str):
             raise Invalid(f"transactional id {transactional_id!r} is not valid: give a name")
-        check_seconds("timeout", timeout)
+        check_text("transactional_id", transactional_id)
+        check_seconds("timeout", timeout, most=MOST_SECONDS)
         self.id = transactional_id
         self._cluster = cluster
         self._gate = Gate(f"the transactional client {transactional_id!r}")
@@ -104,6 +105,7 @@ class TransactionalClient:
         """
         self._open()
         _require_manual(consumer)
+        await consumer.take_back()
         wanted = dict(consumer.positions.uncommitted() if offsets is None else offsets)
         self._consumers.setdefault(consumer, {}).update(wanted)
         if not wanted:
