@@ -17,5 +17,6 @@ cdef class Piece:
 cdef class Arena:
     cdef Slab slab
     cdef Py_ssize_t used
+    cdef Py_ssize_t least
     cdef Piece take(self, Py_ssize_t size)
     cdef int _next(self, Py_ssize_t room) except -1

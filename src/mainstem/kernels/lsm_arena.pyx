@@ -99,7 +99,13 @@ cdef class Piece:
 
 
 cdef class Arena:
-    """Gives pieces that begin at multiples of 64 bytes. Let go of it when a memtable is sealed."""
+    """Gives pieces that begin at multiples of 64 bytes. Let go of it when a memtable is sealed.
+
+    Slabs grow from 16 KiB, unless much is ``expected``, as by whoever follows a full memtable.
+    """
+
+    def __init__(self, bint expected=False):
+        self.least = _SLAB if expected else _FIRST
 
     cdef Piece take(self, Py_ssize_t size):
         cdef Piece piece = Piece.__new__(Piece)
@@ -118,7 +124,7 @@ cdef class Arena:
 
     cdef int _next(self, Py_ssize_t room) except -1:
         """Another slab, four times the last one."""
-        cdef Py_ssize_t size = _FIRST if self.slab is None else min(self.slab.size * 4, _SLAB)
+        cdef Py_ssize_t size = self.least if self.slab is None else min(self.slab.size * 4, _SLAB)
         while size < room:
             size *= 4
         self.slab = _slab(size)

@@ -32,6 +32,7 @@ cdef enum:
     _GROUP = 64
     _SMALL = 512  # rows that are added in less time than it may take to get the GIL back
     _ARENA = 1 << 18
+    _MANY = 1 << 22  # bytes of rows for which small slabs are not worth it
 
 
 cdef Table* _new_table(uint64_t slots) noexcept nogil:
@@ -53,7 +54,7 @@ cdef class Memtable:
             slots *= 2
         self.keep = []
         self.arenas = []
-        self.slabs = Arena()
+        self.slabs = Arena(expected * <Py_ssize_t>sizeof(Row) >= _MANY)
         self.seed = seed
         self.min_stamp = 0x7FFFFFFFFFFFFFFF
         self.chunks = <Row**>calloc(CHUNKS, sizeof(Row*))

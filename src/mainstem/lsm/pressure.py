@@ -20,7 +20,6 @@ _SEALED: Final = 4  # memtables that may wait
 _FREE: Final = 0.5  # debt that costs nothing
 _SLOWEST: Final = 10e6  # bytes a second that a writer gets just before it has to wait
 _LAYERS: Final = 6  # times fan_in: layers of a family that are too many
-_CALM: Final = _FREE * _LAYERS
 _LOOK: Final = 0.05  # seconds between looks while waiting
 
 
@@ -50,8 +49,6 @@ class Pressure:
     def wait(self, size: int) -> None:
         """Wait as long as writing ``size`` bytes must."""
         state = self._state
-        if not state.frozen_bytes and state.crowding <= _CALM:
-            return
         delay = self.delay(size)
         if not delay or state.options.background != "thread":
             return

@@ -20,6 +20,7 @@ from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
 from mainstem.lsm.manifest import Manifest
 from mainstem.lsm.options import StoreOptions
 
+_MUCH: Final = 1 << 22  # bytes of a memtable that call for a large slab at once
 _RANGE_DELETE: Final = lsm.RANGE_DELETE
 _NEW: Final = tuple.__new__  # of a named tuple, per commit: its own does the same in Python
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
@@ -73,6 +74,7 @@ class State(Disk):
         self.view: dict[int, FamilyView] = {}
         self.published = self.sequence
         self.frozen_bytes = 0
+        self.strained = False  # whether there is any debt that pressure might be for
         self.crowding = 0.0  # layers of the family that has most, in units of its fan-in
         self._marks: Marks = {}
         self._sealed: Marks = {}
@@ -107,19 +109,6 @@ class State(Disk):
             else:
                 self.memory_of(family).memtable.insert(data, at, self.specs[family])
             at = end
-
-    def insert(self, record: lsm.Piece, operations: Sequence[lsm.Operation]) -> None:
-        """As :meth:`apply`, for the operations that ``record`` was just made of."""
-        at = FIRST_OPERATION
-        for operation in operations:
-            family = operation.family
-            if operation.kind == _RANGE_DELETE:
-                self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(record, at)))
-            else:
-                layers = self.active.get(family)
-                layer = layers[0] if layers is not None else self.memory_of(family)
-                layer.memtable.insert(record, at, self.specs[family])
-            at += operation.size
 
     def _delete_ranges(self, family: int, ranges: lsm.Ranges) -> None:
         layer = self.memory_of(family)
@@ -166,6 +155,7 @@ class State(Disk):
             len(self.disk[number]) / family.options.fan_in
             for number, family in self.families.items()
         )
+        self.strained = self.frozen_bytes > 0 or self.crowding > 1
 
     def let_go(self) -> None:
         """Of memtables and files, now that the store is closed.
@@ -198,7 +188,16 @@ class State(Disk):
                 log.append(record, sequence)
                 if self.options.sync == "batch":
                     log.sync()
-            self.insert(record, operations)
+            at = FIRST_OPERATION
+            for operation in operations:
+                family = operation.family
+                if operation.kind == _RANGE_DELETE:
+                    self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(record, at)))
+                else:
+                    layers = self.active.get(family)
+                    layer = layers[0] if layers is not None else self.memory_of(family)
+                    layer.memtable.insert(record, at, self.specs[family])
+                at += operation.size
         except OSError as error:
             self.poison(error)
             raise Unavailable(
@@ -256,7 +255,7 @@ class State(Disk):
             self.segment += 1
             self.frozen = (*self.frozen, generation)
             self.active = {}
-            self.arena = lsm.Arena()
+            self.arena = lsm.Arena(generation.memory >= _MUCH)
             self._marks = {}
             self.rebuild()
         return True

@@ -139,7 +139,9 @@ class Store(Family):
         state = self.state
         options = state.options
         record = encode_commit(state.arena, operations, position)
-        self.pressure.wait(len(record))
+        if state.strained:
+            self.pressure.wait(len(record))
+        sealed = False
         with state.write_lock:
             sequence = state.commit(record, operations, position)
             size = state.active_bytes()
@@ -147,7 +149,7 @@ class Store(Family):
                 # This commit is made; if its log cannot be followed by another, the next write
                 # is told, and so is this one where it still waits for the disk.
                 with contextlib.suppress(Unavailable):
-                    state.seal()
+                    sealed = state.seal()
                 size = state.active_bytes()
             size += state.frozen_bytes
             if abs(size - self._reserved) > _RESERVE_STEP:
@@ -155,7 +157,7 @@ class Store(Family):
                 state.cache.reserve(id(state), size)
         if options.sync == "group" and state.log is not None:
             self._group.wait(sequence)
-        if state.frozen:
+        if sealed:
             self._work()
 
     @property
