@@ -72,12 +72,20 @@ def test_a_name_that_needs_escapes_is_read_like_any_other(text: bytes) -> None:
 
 
 def test_integers_of_every_length_are_written_as_they_are() -> None:
-    numbers = [sign * (10**power + add) for power in range(18) for add in (-1, 0, 7)
+    numbers = [sign * (10**power + add) for power in range(19) for add in (-1, 0, 7)
                for sign in (1, -1)] + [2**63 - 1, -(2**63), 99, 100, 0]  # fmt: skip
     batch = pa.record_batch({"n": pa.array(numbers, pa.int64())})
     values = ms.Json().encode(batch, used=frozenset()).to_pylist()
     assert values == [b'{"n":%d}' % number for number in numbers]
     assert decode(values, n=pa.int64())["n"].to_pylist() == numbers
+
+
+@pytest.mark.parametrize("behind", ['"', "\\", "\x00", "é"])
+def test_what_is_behind_a_text_is_not_taken_for_a_part_of_it(behind: str) -> None:
+    for size in range(70):
+        texts = ["x" * size, behind * 20, "x" * size]
+        assert [json.loads(value)["a"] for value in encode(texts)] == texts
+        assert encode(texts[:1]) == encode(texts)[:1]
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()], ids=str)

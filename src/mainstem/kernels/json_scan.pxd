@@ -42,7 +42,7 @@ cdef inline bint read_string(Cursor* c, const uint8_t** text, int64_t* size) noe
     """The string at the cursor, behind which it then is; False where it is not one."""
     cdef const uint8_t* start = c.p + 1
     cdef bint high = False
-    cdef const uint8_t* p = plain_end(start, c.end, &high)
+    cdef const uint8_t* p = plain_end(start, c.end, c.end, &high)
     if p >= c.end:
         return False
     if p[0] != 34:
