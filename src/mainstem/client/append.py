@@ -232,7 +232,8 @@ class Appender:
 def _is_at_hand(data: Any) -> bool:
     """Whether the next slice is there at once: then a thread costs more than it saves."""
     if isinstance(data, pa.Table):
-        return sum(column.num_chunks for column in data.columns) <= _FEW_CHUNKS
+        chunks: int = sum(column.num_chunks for column in data.columns)
+        return chunks <= _FEW_CHUNKS
     if isinstance(data, list | tuple):
         return len(data) <= _SMALL_ROWS
     return isinstance(data, pa.RecordBatch)
