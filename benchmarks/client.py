@@ -4,13 +4,16 @@ GATES: append >= 10 x confluent-kafka's ``produce()``, read to Arrow >= 10 x its
 (raw records, no codec), one-record round trip no slower than aiokafka's. The rest is information.
 
 Every client is a process of its own. Rounds of all are interleaved and the ratio is the median of
-each round's. acks=all and idempotence for all that have it; batches of 1 MB; rows without keys.
+each round's. Batches of 1 MB; rows without keys. Appends come twice: with acks=all and idempotence
+for all that have it, which waits for the disk's sync, and with acks=1, which does not, so that the
+clients are compared and not the disk. Idempotence needs acks=all: with acks=1 all go without.
 
 The bare loop is no client at all: the topic's own bytes, with nothing parsed, checked or decoded.
 ``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or ``send`` to ``recv``, ``write`` and
-``fdatasync``, with five requests of 1 MB in flight, which is all that an idempotent producer may
-have to a partition. With zstd it is the compression of these rows, on every core, and nothing
-else. Near it nothing is left to be had here; appends can pass it, as the log reserves space ahead.
+``fdatasync`` (the last not for acks=1), with five requests of 1 MB in flight, which is all that an
+idempotent producer may have to a partition. With zstd it is the compression of these rows, on every
+core, and nothing else. Near it nothing is left to be had here; appends can pass it, as the log
+reserves space ahead.
 
 Traps: figures are per second, with fewer rows for the slower clients; the broker shares the
 machine's cores with the client, and syncs what is appended to its disk, so with few cores a fast
@@ -44,6 +47,7 @@ PEERS = ["confluent-kafka", "aiokafka", "kafka-python"]
 #: Rows at a time: about half a second each on two cores.
 ROWS = {"mainstem": 8_000_000, "confluent-kafka": 800_000, "aiokafka": 40_000}
 FEWEST = 20_000
+APPENDS: dict[str, str | int] = {"append (acks=all)": "all", "append (acks=1)": 1}
 CASES = list(itertools.product((100, 1000), (1, 12), (False, True), (None, "zstd")))
 BAR = 10
 PATIENCE = 90.0  # seconds
@@ -155,7 +159,7 @@ def _case(
     label = f"{size} B, {partitions} part., {'JSON' if as_json else 'raw'}, {codec or 'none'}"
     bench.context.progress(f"client: {label}")
     plain = not as_json and codec is None
-    found: dict[str, dict[str, list[Any]]] = {"append": {}, "consume": {}}
+    found: dict[str, dict[str, list[Any]]] = {do: {} for do in (*APPENDS, "consume")}
     for turn in range(bench.context.pick(5, 3) if plain else 3):
         for name in ["mainstem", *PEERS]:
             scale = 8 if size == 1000 else 1
@@ -165,16 +169,29 @@ def _case(
                 rows = rows // 20_000 * 10_000
             if name in PEERS[1:] and turn:  # the slow peers: information, once
                 continue
-            with bench.topic(partitions) as topic:
-                for do in ("append", "consume"):
-                    answer = bench.workers[name].ask(do, topic=topic, **task | {"rows": rows})
-                    assert answer["rows"] == rows, (name, do, answer)
-                    found[do].setdefault(name, []).append(answer)
-                if name == "mainstem" and (plain or codec):
-                    bare = _bare(bench, topic, rows) if plain else _codec(bench, size, rows)
-                    for do, answer in bare.items():
-                        found[do].setdefault("bare", []).append(answer)
+            task |= {"rows": rows}
+            for do, answer in _turn(bench, name, partitions, task, plain or bool(codec)):
+                found[do].setdefault("bare" if "bare" in answer else name, []).append(answer)
     return [_row(f"{do} {label}", found[do], plain) for do in found]
+
+
+def _turn(
+    bench: Bench, name: str, partitions: int, task: dict[str, Any], bare: bool
+) -> Iterator[tuple[str, Any]]:
+    """What a client appends and reads, once; where it is ours, also what the bare loops do."""
+    worker, rows = bench.workers[name], task["rows"]
+    for label, acks in APPENDS.items():
+        with bench.topic(partitions) as topic:
+            task |= {"topic": topic, "acks": acks}
+            asked = {label: "append"} | ({"consume": "consume"} if acks == "all" else {})
+            for what, do in asked.items():
+                answer = worker.ask(do, **task)
+                assert answer["rows"] == rows, (name, what, answer)
+                yield what, answer
+            if name == "mainstem" and bare and acks == "all":
+                plain = task["codec"] is None
+                loops = _bare(bench, topic, rows) if plain else _codec(bench, task["size"], rows)
+                yield from ((what, answer | {"bare": True}) for what, answer in loops.items())
 
 
 def _bare(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
@@ -186,21 +203,19 @@ def _bare(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
     size = largest.stat().st_size
     with running("source", str(largest)) as address:
         source = worker.ask("consume", address=address, bytes=size)
-    path = str(bench.context.directory / "bare")
-    with running("durable", path, "1000000") as address:
-        sink = worker.ask("append", address=address, bytes=whole)
+    path, found = str(bench.context.directory / "bare"), {"consume": source}
+    for label, acks in APPENDS.items():
+        with running("durable" if acks == "all" else "sink", path, "1000000") as address:
+            found[label] = worker.ask("append", address=address, bytes=whole)
     share = rows / whole  # rows a byte
-    return {
-        "append": sink | {"rows": sink["rows"] * share},
-        "consume": source | {"rows": source["rows"] * share},
-    }
+    return {what: answer | {"rows": answer["rows"] * share} for what, answer in found.items()}
 
 
 def _codec(bench: Bench, size: int, rows: int) -> dict[str, Any]:
     """The compression and nothing else."""
     ask = bench.workers["bare"].ask
-    backward = {"append": False, "consume": True}
-    return {do: ask("codec", size=size, rows=rows, back=back) for do, back in backward.items()}
+    there, back = (ask("codec", size=size, rows=rows, back=back) for back in (False, True))
+    return {"consume": back} | dict.fromkeys(APPENDS, there)
 
 
 def _row(what: str, found: dict[str, list[Any]], gated: bool) -> PeerRow:

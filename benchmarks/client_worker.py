@@ -98,7 +98,7 @@ class Mainstem:
         table = _table(task["rows"], task["size"], task["json"])
         topic = self.stem.topic(task["topic"])
         options = {"compression": task["codec"], "format": self._format(task)}
-        return timed(lambda: topic.append(table, **options).rows)
+        return timed(lambda: topic.append(table, acks=task["acks"], **options).rows)
 
     def consume(self, task: Task) -> Task:
         topic = self.stem.topic(task["topic"])
@@ -144,8 +144,9 @@ class Confluent:
         settings = {"compression.type": task["codec"] or "none", "linger.ms": 5}
         # As many as fit: otherwise produce() raises BufferError, and waiting for it is slower.
         limits = {"queue.buffering.max.messages": 2_000_000, "batch.size": BATCH_BYTES}
-        memory = {"queue.buffering.max.kbytes": 1_000_000, "enable.idempotence": True}
-        producer = Producer(self.settings | settings | limits | memory)
+        memory = {"queue.buffering.max.kbytes": 1_000_000}
+        safety = {"acks": task["acks"], "enable.idempotence": task["acks"] == "all"}
+        producer = Producer(self.settings | settings | limits | memory | safety)
         producer.list_topics(task["topic"], timeout=10)
         rows = _rows(task)
 
@@ -212,7 +213,8 @@ class AioKafka:
         async def run() -> int:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self.address,
-                enable_idempotence=True,
+                acks=task["acks"],
+                enable_idempotence=task["acks"] == "all",
                 compression_type=task["codec"],
                 max_batch_size=BATCH_BYTES,
                 linger_ms=5,
@@ -293,7 +295,7 @@ class KafkaPython:
 
         producer = KafkaProducer(
             bootstrap_servers=self.address,
-            acks="all",
+            acks=task["acks"],
             compression_type=task["codec"],
             batch_size=BATCH_BYTES,
             linger_ms=5,

@@ -72,12 +72,59 @@ def test_a_name_that_needs_escapes_is_read_like_any_other(text: bytes) -> None:
 
 
 def test_integers_of_every_length_are_written_as_they_are() -> None:
-    numbers = [sign * (10**power + add) for power in range(18) for add in (-1, 0, 7)
+    numbers = [sign * (10**power + add) for power in range(19) for add in (-1, 0, 7)
                for sign in (1, -1)] + [2**63 - 1, -(2**63), 99, 100, 0]  # fmt: skip
     batch = pa.record_batch({"n": pa.array(numbers, pa.int64())})
     values = ms.Json().encode(batch, used=frozenset()).to_pylist()
     assert values == [b'{"n":%d}' % number for number in numbers]
     assert decode(values, n=pa.int64())["n"].to_pylist() == numbers
+
+
+@pytest.mark.parametrize("behind", ['"', "\\", "\x00", "é"])
+def test_what_is_behind_a_text_is_not_taken_for_a_part_of_it(behind: str) -> None:
+    for size in range(70):
+        texts = ["x" * size, behind * 20, "x" * size]
+        assert [json.loads(value)["a"] for value in encode(texts)] == texts
+        assert encode(texts[:1]) == encode(texts)[:1]
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()], ids=str)
+@pytest.mark.parametrize("behind", ["", " ", ".", ".0", ".5", "e0", "e1", "E-1", "x", "-"])
+def test_integers_of_every_length_are_read_or_refused_as_python_reads_them(
+    kind: pa.DataType, behind: str
+) -> None:
+    low, high = (-(2**63), 2**63 - 1) if kind == pa.int64() else (0, 2**64 - 1)
+    digits = ["", "0", "00", "07", "1"] + ["9" * size for size in range(1, 22)]
+    digits += ["1" + "0" * size for size in range(1, 21)]
+    digits += [str(2**63 + add) for add in (-1, 0, 1)] + [str(2**64 + add) for add in (-1, 0, 1)]
+    for text in [sign + each + behind for sign in ("", "-") for each in digits]:
+        try:
+            wanted = json.loads(text)
+        except ValueError:
+            wanted = None
+        if not isinstance(wanted, int) or not low <= wanted <= high:
+            wanted = None
+        decoder = ms.Json(pa.schema({"n": kind}), clash="null", malformed="null").decoder()
+        value = b'{"n":' + text.encode() + b"}"
+        found = decoder(pa.array([value]), str)["n"][0].as_py()
+        assert found == wanted, text
+
+
+def test_text_of_every_length_is_copied_to_the_last_byte_of_the_data() -> None:
+    alphabet = "".join(map(chr, range(48, 123))).replace("\\", "")
+    texts = [(alphabet * 5)[size % 7 : size % 7 + size] for size in range(330)]
+    for start in (0, 13):  # what is before it moves the steps
+        values = [b'{"a":"' + text.encode() + b'"}' for text in texts[start:]]
+        assert decode(values, a=pa.string())["a"].to_pylist() == texts[start:]
+        for value, text in zip(values[::11], texts[start::11], strict=True):  # alone: the last
+            assert decode([value], a=pa.string())["a"].to_pylist() == [text]
+
+
+@pytest.mark.parametrize("sizes", [(3, 3000), (3000, 3), (0, 700), (40, 41)])
+def test_text_whose_length_changes_on_the_way_gets_the_room(sizes: tuple[int, int]) -> None:
+    texts = ["x" * sizes[0]] * 500 + ["y" * sizes[1]] * 500 + ["é" * sizes[0]] * 500
+    values = [json.dumps({"a": text}).encode() for text in texts]
+    assert decode(values, a=pa.string())["a"].to_pylist() == texts
 
 
 def test_text_that_grows_when_it_is_escaped_gets_the_room() -> None:

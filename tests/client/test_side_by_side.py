@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import mainstem as ms
+from mainstem.client import append
 
 ROWS = 400_000
 PATIENCE = 30.0
@@ -78,3 +79,40 @@ def test_rows_keep_their_order_when_batches_are_decoded_side_by_side(
     read = topic.read(format=ms.Json(numbers.schema), batch_rows=50_000)
     found = pa.Table.from_batches([batch.select(["number"]) for batch in read])
     assert found.column("number").to_pylist() == list(range(ROWS))
+
+
+ROW = pa.record_batch({"value": [b"x"]})
+LOOP = "mainstem-client"  # the thread of the blocking face's loop
+
+
+@pytest.mark.parametrize(
+    ("data", "on_the_loop"),
+    [
+        (pa.Table.from_batches([ROW] * 3), True),
+        (pa.Table.from_batches([ROW] * 2000), False),  # looking through it would take a while
+        (ROW, True),
+        (pa.RecordBatchReader.from_batches(ROW.schema, [ROW]), False),  # it may wait for more
+        ([b"x"] * 5, True),
+        ([b"x"] * 5000, False),
+    ],
+    ids=["table", "chunks", "batch", "stream", "few rows", "many rows"],
+)
+def test_the_loop_slices_only_what_is_at_hand(
+    make_topic: Callable[..., ms.Topic],
+    monkeypatch: pytest.MonkeyPatch,
+    data: Any,
+    on_the_loop: bool,
+) -> None:
+    names = set()
+
+    def watched(rows: Any) -> Any:
+        source = slices(rows)
+        while (found := next(source, None)) is not None:
+            names.add(threading.current_thread().name)
+            yield found
+
+    slices = append.slices
+    monkeypatch.setattr(append, "slices", watched)
+    make_topic().append(data)
+    assert (names == {LOOP}) == on_the_loop
+    assert (LOOP in names) == on_the_loop

@@ -48,6 +48,11 @@ def test_level_is_used(codec: int) -> None:
     assert bytes(decompress(codec, compress(codec, TEXT, 9))) == TEXT
 
 
+def test_zstd_is_level_3_unless_asked_otherwise_as_of_other_clients() -> None:
+    assert compress(4, TEXT) == compress(4, TEXT, 3)
+    assert len({compress(4, TEXT, level) for level in (1, 3, 5)}) == 3
+
+
 @pytest.mark.parametrize("codec", [-1, 5, 6, 7, 8])
 def test_unknown_codec_is_refused(codec: int) -> None:
     with pytest.raises(ValueError, match="unknown"):

@@ -32,8 +32,10 @@ CODECS: dict[str | None, int] = {None: 0, "none": 0, "gzip": 1, "snappy": 2, "lz
 _LEVELS = {"gzip": 9, "lz4": 12, "zstd": 22}
 _SMALL_ROWS = 512
 _UNKNOWN_PARTITION = 3
-#: Slices under way: one a core that encodes, and one that waits for room to be sent.
-_AHEAD = min(4, os.cpu_count() or 1) + 1
+#: Slices under way: one a core that encodes, one that waits for its turn, one for room to be sent.
+_AHEAD = min(4, os.cpu_count() or 1) + 2
+#: Tables of more chunks than this take a while to be looked through.
+_FEW_CHUNKS = 1024
 _BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
 
 
@@ -132,7 +134,7 @@ class Appender:
         self, data: Any, options: AppendOptions, sent: Sent, ahead: InOrder[_Slice]
     ) -> None:
         source = slices(data)
-        run = _at_once if _is_small(data) else off_loop
+        run = _at_once if _is_at_hand(data) else off_loop
         while sent.failure is None:
             batch = await run(lambda: next(source, None))
             if batch is None:
@@ -238,9 +240,14 @@ class Appender:
         )
 
 
-def _is_small(data: Any) -> bool:
-    """Whether all rows are here and few: then a thread costs more than it saves."""
-    return isinstance(data, list | tuple | pa.RecordBatch) and len(data) <= _SMALL_ROWS
+def _is_at_hand(data: Any) -> bool:
+    """Whether the next slice is there at once: then a thread costs more than it saves."""
+    if isinstance(data, pa.Table):
+        chunks: int = sum(column.num_chunks for column in data.columns)
+        return chunks <= _FEW_CHUNKS
+    if isinstance(data, list | tuple):
+        return len(data) <= _SMALL_ROWS
+    return isinstance(data, pa.RecordBatch)
 
 
 async def _at_once(work: Callable[[], Any]) -> Any:

@@ -14,7 +14,8 @@ from mainstem.kernels.columns cimport BinaryColumn, column_entry
 from mainstem.kernels.json_numbers cimport read_decimal, read_digits, read_floating
 from mainstem.kernels.json_plan cimport *
 from mainstem.kernels.json_scan cimport (
-    DEEPEST, Cursor, longest_entry, number_end, read_string, read_word, skip_space, skip_value,
+    DEEPEST, Cursor, longest_entry, number_end, read_string, read_word, short_integer,
+    skip_space, skip_value,
 )
 from mainstem.kernels.json_times cimport read_clock, read_date, read_moment
 from mainstem.kernels.payload_columns cimport *
@@ -42,6 +43,7 @@ def decode_json(
     cdef int64_t at = 0
     memset(&cursor, 0, sizeof(Cursor))
     cursor.options = options
+    cursor.readable = values.data + values.data_size
     out.begin(rows)
     cursor.scratch = <uint8_t*>malloc(longest_entry(values) + 16)
     cursor.seen = <uint8_t*>calloc(plan.count, 1)
@@ -194,7 +196,8 @@ cdef bint _value(
             return _clash(plan, out, c, index, depth)
         if not read_string(c, &text, &size):
             return _fail(out, MALFORMED, index)
-        good = add_bytes(out, column, text, size)
+        # Without escapes it is still where it was read, with more to read behind it.
+        good = add_text(out, column, text, size, c.readable - text if c.p - size - 1 == text else 0)
         c.scratch_used = mark
         return good or _fail(out, NO_MEMORY, index)
     if op.kind == JSON_BOOLEAN:
@@ -286,13 +289,18 @@ cdef bint _number(
     cdef Op* op = &plan.ops[index]
     cdef const uint8_t* p = c.p
     cdef const uint8_t* behind = NULL
-    cdef bint whole = False, negative, good = True
+    cdef bint whole = False, negative = False, good = True
     cdef uint64_t value = 0, limit
     cdef int64_t signed_value
     cdef double wide = 0.0
     cdef float narrow = 0.0
     if p[0] != 45 and not 48 <= p[0] <= 57:
         return _clash(plan, out, c, index, depth)
+    if op.kind == JSON_INTEGER and op.a == 64 and short_integer(c, &value, &negative):
+        if op.b or not (negative and value):
+            signed_value = <int64_t>(0 - value if negative else value)
+            return add_8(out, op.column, <uint64_t>signed_value) or _fail(out, NO_MEMORY, index)
+        c.p = p
     if not number_end(c, &behind, &whole):
         return _fail(out, MALFORMED, index)
     if op.kind != JSON_INTEGER:

@@ -128,6 +128,12 @@ cdef class _Output:
         self.memory, self.data, self.room = larger, larger.data, larger.size
         return 0
 
+    cdef uint8_t* grow_from(self, uint8_t* target, Py_ssize_t more) except NULL with gil:
+        """As ``grow`` where ``target`` is the end; where that is now."""
+        self.used = target - self.data
+        self.grow(more)
+        return self.data + self.used
+
     cdef inline int put(self, const uint8_t* start, Py_ssize_t size) except -1 nogil:
         if self.used + size > self.room:
             self.grow(size)
@@ -210,11 +216,19 @@ cdef int _objects(
     Py_ssize_t tail, int32_t* starts, _Output out,
 ) except -1 nogil:
     cdef Py_ssize_t row, index
+    cdef uint8_t* target = out.data
     for row in range(rows):
-        starts[row] = <int32_t>out.used
+        starts[row] = <int32_t>(target - out.data)
         for index in range(count):
-            _write(&columns[index], row, out)
-        out.put(close, tail)
+            target = _write(&columns[index], row, out, target)
+        if out.data + out.room - target < tail:
+            target = out.grow_from(target, tail)
+        if tail == 1:
+            target[0] = close[0]
+        else:
+            memcpy(target, close, tail)
+        target += tail
+    out.used = target - out.data
     starts[rows] = <int32_t>out.used
     return 0
 
@@ -281,7 +295,10 @@ cdef int _damaged(str what, Py_ssize_t number, str where) except -1 with gil:
     raise ValueError(f"{what} {number} points outside {where}: the array is damaged")
 
 
-cdef int _write(const _Column* column, Py_ssize_t row, _Output out) except -1 nogil:
+cdef inline uint8_t* _write(
+    const _Column* column, Py_ssize_t row, _Output out, uint8_t* target
+) except NULL nogil:
+    """The entry with its name at ``target``; where it ends."""
     cdef const uint8_t* start = NULL
     cdef int64_t size = 0
     cdef Py_ssize_t index = column.first + row
@@ -293,9 +310,8 @@ cdef int _write(const _Column* column, Py_ssize_t row, _Output out) except -1 no
         _damaged("entry", row, "its array's data")
     # Room for the worst: every byte escaped to six, quotes, or an integer's digits.
     cdef Py_ssize_t most = column.prefix_size + 6 * (size if size > 0 else 0) + LONGEST_INTEGER + 4
-    if out.used + most > out.room:
-        out.grow(most)
-    cdef uint8_t* target = out.data + out.used
+    if out.data + out.room - target < most:
+        target = out.grow_from(target, most)
     copy_bytes(target, column.prefix, column.prefix_size, column.prefix_size + _STEP)
     target += column.prefix_size
     if size < 0:
@@ -314,5 +330,4 @@ cdef int _write(const _Column* column, Py_ssize_t row, _Output out) except -1 no
     else:
         memcpy(target, start, size)
         target += size
-    out.used = target - out.data
-    return 0
+    return target

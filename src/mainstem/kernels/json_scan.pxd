@@ -1,6 +1,6 @@
 """The text of JSON (RFC 8259): what every JSON kernel walks over (see json_scan.pyx)."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from mainstem.kernels.columns cimport BinaryColumn
@@ -13,6 +13,7 @@ cdef enum:
 cdef struct Cursor:
     const uint8_t* p
     const uint8_t* end
+    const uint8_t* readable  # behind the last byte that may be read, of all records
     uint8_t* scratch       # a string without its escapes; as long as the longest record
     int64_t scratch_used
     int options            # what the reader does about members missing and the like
@@ -41,7 +42,7 @@ cdef inline bint read_string(Cursor* c, const uint8_t** text, int64_t* size) noe
     """The string at the cursor, behind which it then is; False where it is not one."""
     cdef const uint8_t* start = c.p + 1
     cdef bint high = False
-    cdef const uint8_t* p = plain_end(start, c.end, &high)
+    cdef const uint8_t* p = plain_end(start, c.end, c.end, &high)
     if p >= c.end:
         return False
     if p[0] != 34:
@@ -51,6 +52,31 @@ cdef inline bint read_string(Cursor* c, const uint8_t** text, int64_t* size) noe
     text[0] = start
     size[0] = p - start
     c.p = p + 1
+    return True
+
+
+cdef inline bint short_integer(Cursor* c, uint64_t* value, bint* negative) noexcept nogil:
+    """An integer of up to 18 digits at the cursor, behind which it then is; False for what
+    ``number_end`` should look at, which is also what is not a number."""
+    cdef const uint8_t* p = c.p
+    cdef const uint8_t* digits
+    cdef uint64_t found = 0
+    cdef uint8_t digit
+    negative[0] = p < c.end and p[0] == 45
+    p += negative[0]
+    digits = p
+    while p < c.end:
+        digit = p[0] - 48
+        if digit > 9:
+            if p[0] == 46 or p[0] | 32 == 101:
+                return False
+            break
+        found = found * 10 + digit
+        p += 1
+    if p == digits or p - digits > 18 or (digits[0] == 48 and p - digits > 1):
+        return False
+    value[0] = found
+    c.p = p
     return True
 
 

@@ -46,19 +46,22 @@ cdef inline uint64_t special_bytes(uint64_t word) noexcept nogil:
 
 
 cdef inline const uint8_t* plain_end(
-    const uint8_t* p, const uint8_t* end, bint* high
+    const uint8_t* p, const uint8_t* end, const uint8_t* readable, bint* high
 ) noexcept nogil:
     """The first quote, backslash or byte below 32 from ``p`` on, or ``end``.
 
-    Sets ``high`` where there may be bytes above 127 before it.
+    Sets ``high`` where there may be bytes above 127 before it. What is before ``readable`` may be
+    looked at, also behind ``end``: a whole step then, not the last bytes one by one.
     """
     cdef unsigned int special, above = 0
     cdef uint64_t word, found
     if MAINSTEM_STEP:
-        while end - p >= 16:
+        while p < end and readable - p >= 16:
             special = mainstem_special(p, &above)
+            if end - p < 16:
+                special |= <unsigned int>1 << <int>(end - p)
             if special:
-                if above & (special ^ (special - 1)):
+                if above & ((special & (0 - special)) - 1):
                     high[0] = True
                 return p + mainstem_first(special)
             if above:

@@ -20,10 +20,19 @@ cdef extern from *:
         "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
         "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
         "8081828384858687888990919293949596979899";
+    static const unsigned long long mainstem_tens[20] = {
+        0, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
+        10000000000, 100000000000, 1000000000000, 10000000000000, 100000000000000,
+        1000000000000000, 10000000000000000, 100000000000000000, 1000000000000000000,
+        10000000000000000000u,
+    };
+    #define mainstem_bits(value) (64 - __builtin_clzll((value) | 1))
     """
     const uint8_t* mainstem_escapes
     const char* mainstem_hex
     const char* mainstem_pairs
+    const uint64_t* mainstem_tens
+    int mainstem_bits(uint64_t value) nogil
 
 cdef enum:
     LONGEST_INTEGER = 20
@@ -38,7 +47,7 @@ cdef inline uint8_t* put_text(
     uint8_t* target, const uint8_t* start, int64_t size, int64_t readable
 ) noexcept nogil:
     cdef bint high = False
-    cdef int64_t plain = plain_end(start, start + size, &high) - start
+    cdef int64_t plain = plain_end(start, start + size, start + readable, &high) - start
     target[0] = 34
     target += 1
     copy_bytes(target, start, plain, readable)
@@ -71,25 +80,26 @@ cdef inline uint8_t* _escaped(
 
 
 cdef inline uint8_t* put_integer(uint8_t* target, int64_t value) noexcept nogil:
-    cdef uint8_t[LONGEST_INTEGER] digits
-    cdef int at = LONGEST_INTEGER
+    """Digits from the last to the first, where they belong: their number is known before."""
     cdef uint64_t rest = <uint64_t>value
+    cdef int about
+    cdef uint8_t* at
+    cdef uint8_t* end
     if value < 0:
         target[0] = 45
         target += 1
         rest = 0 - rest
+    about = mainstem_bits(rest) * 1233 >> 12  # log10(2) is 1233 / 4096, nearly
+    end = at = target + about + (rest >= mainstem_tens[about])
     while rest >= 100:
         at -= 2
-        memcpy(digits + at, mainstem_pairs + 2 * (rest % 100), 2)
+        memcpy(at, mainstem_pairs + 2 * (rest % 100), 2)
         rest = rest // 100
     if rest >= 10:
-        at -= 2
-        memcpy(digits + at, mainstem_pairs + 2 * rest, 2)
+        memcpy(at - 2, mainstem_pairs + 2 * rest, 2)
     else:
-        at -= 1
-        digits[at] = 48 + <uint8_t>rest
-    memcpy(target, digits + at, LONGEST_INTEGER - at)
-    return target + (LONGEST_INTEGER - at)
+        (at - 1)[0] = 48 + <uint8_t>rest
+    return end
 
 
 cdef inline uint8_t* put_decimal(uint8_t* target, const uint8_t* start, int64_t size) noexcept nogil:

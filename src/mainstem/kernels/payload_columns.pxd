@@ -4,6 +4,8 @@ from cpython.buffer cimport Py_buffer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from mainstem.kernels.columns cimport copy_bytes
+
 cdef extern from *:  # wide enough for a decimal of 38 digits
     """
     typedef __int128 wide_int;
@@ -181,6 +183,23 @@ cdef inline bint add_bytes(
     if column.data_size + size > column.data_capacity and self.grow_data(index, size) != 0:
         return False
     memcpy(column.data + column.data_size, start, size)
+    column.data_size += size
+    (<int32_t*>column.values)[column.length + 1] = <int32_t>column.data_size
+    mark(column)
+    column.length += 1
+    return True
+
+
+cdef inline bint add_text(
+    Columns self, int32_t index, const uint8_t* start, int64_t size, int64_t readable
+) noexcept nogil:
+    """As ``add_bytes``; ``readable`` bytes may be read from ``start`` on, if more than ``size``."""
+    cdef Column* column = &self.columns[index]
+    if not room_for_one(self, index):
+        return False
+    if column.data_size + size > column.data_capacity and self.grow_data(index, size) != 0:
+        return False
+    copy_bytes(column.data + column.data_size, start, size, readable)
     column.data_size += size
     (<int32_t*>column.values)[column.length + 1] = <int32_t>column.data_size
     mark(column)

@@ -13,6 +13,7 @@ from mainstem.kernels.columns cimport Memory, allocate
 cdef enum:
     _FIRST_ENTRIES = 256
     _FIRST_BYTES = 4096
+    _TELLING_ENTRIES = 64  # so many tell how long the others are
     _LARGEST = 0x7FFFFFFF
     _MOST_NODES = 1 << 16
 
@@ -134,11 +135,16 @@ cdef class Columns:
 
     cdef int grow_data(self, int32_t index, int64_t more) noexcept with gil:
         cdef Column* column = &self.columns[index]
-        cdef int64_t size = column.data_size + more
+        cdef int64_t size = column.data_size + more, whole
         if size > _LARGEST:
             self.fault = TOO_LARGE
             return self.fault
-        size = min(max(2 * size, <int64_t>_FIRST_BYTES), <int64_t>_LARGEST)
+        if column.length >= _TELLING_ENTRIES:  # the others are taken to be about as long
+            whole = <int64_t>(<double>size / (column.length + 1) * column.capacity)
+            size = max(size + (size >> 3), whole + (whole >> 5))
+        else:
+            size = max(2 * size, <int64_t>_FIRST_BYTES)
+        size = min(size, <int64_t>_LARGEST)
         try:
             column.data = self._memory(
                 3 * index + 2, column.data, column.data_size, size, clear=False)
