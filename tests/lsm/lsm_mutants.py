@@ -27,6 +27,7 @@ LOG: Final = "tests/lsm/test_lsm_log.py"
 SPACE: Final = "tests/lsm/test_lsm_space.py"
 CHECKSUM: Final = "tests/kernels/test_kernel_checksum.py"
 META: Final = "tests/lsm/test_lsm_metamorphic.py"
+STALLS: Final = "tests/lsm/test_lsm_stalls.py"
 HOSTILE: Final = "tests/lsm/test_lsm_hostile.py"
 DIRECT: Final = "tests/lsm/test_lsm_direct.py"
 MACHINE: Final = "tests/lsm/test_lsm_machine.py"
@@ -178,22 +179,22 @@ MUTANTS: Final = (
            "if crc32c(data[:-4]) != footer.crc or footer.magic", "if footer.magic", DAMAGE),
     Mutant("run: footer contradictions", "lsm/footer.py",
            "if not sound:", "if False:", f"{FUZZ} {HOSTILE}"),
-    Mutant("run: of another manifest", "lsm/runs.py",
+    Mutant("run: of another manifest", "lsm/runfile.py",
            "if (footer.crc, size, footer.rows) != (self.record.crc, self.record.size, "
            "self.record.rows):", "if False:", DAMAGE),
-    Mutant("run: index and filter checksums", "lsm/runs.py",
+    Mutant("run: index and filter checksums", "lsm/runfile.py",
            "if crc32c(data) != crc:", "if False:", DAMAGE),
     Mutant("run: keys the manifest says", "lsm/runs.py",
-           "if (run.min_key, run.max_key) != (self.record.min_key, self.record.max_key):",
+           "if (run.min_key, run.max_key) != (body.record.min_key, body.record.max_key):",
            "if False:", HOSTILE),
-    Mutant("run: blocks inside the file", "lsm/runs.py",
+    Mutant("run: blocks inside the file", "lsm/runfile.py",
            "if start % ALIGN or start < HEAD.size or start + size > self.footer.index_offset:",
            "if False:", HOSTILE),
-    Mutant("run: block checksum", "lsm/runs.py",
+    Mutant("run: block checksum", "lsm/runfile.py",
            "if crc32c(part) != crc:", "if False:", DAMAGE),
-    Mutant("run: rows of a block", "lsm/runs.py",
+    Mutant("run: rows of a block", "lsm/runfile.py",
            "if len(block) != rows:", "if False:", HOSTILE),
-    Mutant("run: cut short", "lsm/runs.py",
+    Mutant("run: cut short", "lsm/runfile.py",
            "if len(data) != size:\n            raise Corrupt(f\"{self.path} ends",
            "if False:\n            raise Corrupt(f\"{self.path} ends",
            f"{DAMAGE} {HOSTILE}"),
@@ -217,6 +218,17 @@ MUTANTS: Final = (
            f"{STORE} {META} {MACHINE}"),
     Mutant("merges wait for flushes for ever", "lsm/background.py",
            "_LARGEST_SHARE: Final = 0.67", "_LARGEST_SHARE: Final = 0.0", STORE),
+    # Nobody waits for what others have to do.
+    Mutant("graves: a file that a checkpoint names is cut", "lsm/graves.py",
+           "return 0 if found.st_nlink else found.st_size", "return found.st_size", STALLS),
+    Mutant("graves: the last reader closes", "lsm/runfile.py",
+           "self.grave.take(self.file)", "pass", STALLS),
+    Mutant("edit: commits wait for the manifest", "lsm/edits.py",
+           "    disk = {**state.disk, family: layers}\n    state.write_manifest(disk=disk)",
+           "    disk = {**state.disk, family: layers}\n    with state.lock:\n"
+           "        state.write_manifest(disk=disk)", STALLS),
+    Mutant("scheduler: who sleeps is never asked", "lsm/scheduler.py",
+           "                        self._look_at_all()", "                        pass", STALLS),
     # Kernels: bounds.
     Mutant("block: columns inside it", "kernels/lsm_blocks.pyx",
            "if at[0] > end or size > end - at[0]:", "if at[0] > end + 4096:", f"{GUARD} {FUZZ}"),

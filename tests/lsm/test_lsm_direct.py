@@ -53,8 +53,8 @@ def damage(store: Store, change: int, block: int = 0) -> None:
     """Turn a bit of a stored block, ``change`` bytes from where it begins."""
     file = only_run(store)
     at = file.run.entry(block)[0] + change
-    held = file.file.pread(at, 1)
-    file.file.pwrite(bytes([held[0] ^ 1]), at)
+    held = file.body.file.pread(at, 1)
+    file.body.file.pwrite(bytes([held[0] ^ 1]), at)
 
 
 @pytest.mark.parametrize("budget", [0, 3000, 20_000, 1 << 20])
@@ -105,7 +105,7 @@ def test_a_file_that_was_cut_is_said_to_be(tmp_path: Path) -> None:
         file = only_run(store)
         last = file.run.max_key
         assert store.get(last) is not None  # what was read stays where the next read goes
-        file.file.truncate(file.run.entry(file.run.block_count - 1)[0] + 64)
+        file.body.file.truncate(file.run.entry(file.run.block_count - 1)[0] + 64)
         with pytest.raises(Corrupt, match="ends before byte"):
             store.get(last)
         assert store.get(key(0)) is not None
@@ -121,7 +121,7 @@ def test_a_descriptor_that_cannot_be_read_is_left_to_python(tmp_path: Path) -> N
 def test_blocks_behind_the_end_of_blocks_are_not_read_by_kernels(tmp_path: Path) -> None:
     with full_store(tmp_path / "s", 0) as store:
         file = only_run(store)
-        file.run.read_from(file.file.fileno(), file.run.entry(3)[0] + 64)
+        file.run.read_from(file.body.file.fileno(), file.run.entry(3)[0] + 64)
         asked, loaded = list(values()), []
         load = type(file.run).load
 

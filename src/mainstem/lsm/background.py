@@ -77,7 +77,8 @@ class Background:
             if state.closed or state.failure is not None:
                 return False
             try:
-                return self._step()
+                done = self._step()
+                return state.graves.dig() or done
             except BaseException as error:
                 state.poison(error)
                 self.stop()

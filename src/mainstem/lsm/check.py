@@ -100,7 +100,7 @@ def verify_run(
     try:
         stored = StoredRun(filesystem, directory, record, BlockCache(0))
         run = stored.run
-        head = stored.read(0, HEAD.size)
+        head = stored.body.read(0, HEAD.size)
         store = HEAD.unpack(head)[3]
         if head != file_head(store):
             yield "its head fails its checksum"
@@ -122,7 +122,7 @@ def _check_layout(stored: StoredRun, run: lsm.Run) -> Iterator[str]:
         yield f"its blocks end at byte {at}, its index begins at {stored.footer.index_offset}"
     footer = stored.footer
     start = footer.filter_offset
-    if crc32c(stored.read(start, padded(footer.filter_size))) != footer.filter_crc:
+    if crc32c(stored.body.read(start, padded(footer.filter_size))) != footer.filter_crc:
         yield "its filter fails its checksum"
 
 
@@ -130,7 +130,7 @@ def _check_blocks(stored: StoredRun, run: lsm.Run, state_bytes: int) -> Iterator
     rows = deletes = merges = 0
     last: bytes | None = None
     for number in range(run.block_count):
-        block = stored.read_blocks(run, number, number + 1, copy=False)[0]
+        block = stored.body.read_blocks(run, number, number + 1, copy=False)[0]
         try:
             block.verify(run.seed)
         except ValueError as error:

@@ -1,7 +1,8 @@
 """A store's mutable heart: what is visible, what waits to be flushed, what the manifest says.
 
-Two locks. ``write_lock`` orders commits; ``lock`` guards the swap of what is visible and the
-manifest, and is held for no I/O but the manifest's own. Readers take neither: they read ``view``.
+Three locks, taken in this order. ``write_lock`` orders commits. ``edit_lock`` orders edits of
+the manifest, and is held while it is written. ``lock`` guards the swap of what is visible and is
+held for no I/O: each commit takes it. Readers take none: they read ``view``.
 """
 
 from __future__ import annotations

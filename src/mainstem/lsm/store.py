@@ -244,8 +244,9 @@ class Store(Family):
             if state.failure is None:
                 self._close_in_order()
         finally:
-            self.background.stop()
-            with state.write_lock, state.lock:
+            # In the order of all who take several: no step, commit or edit is under way now.
+            with self.background.turn, state.write_lock, state.edit_lock, state.lock:
+                self.background.stop()
                 state.closed = True
                 state.changed.notify_all()
                 state.lock_file = None
@@ -257,6 +258,7 @@ class Store(Family):
                         if loaded is not None:
                             state.cache.forget(loaded)
             state.let_go()
+            state.graves.clear()
             state.cache.reserve(id(state), 0)
             lsm.lend()
 
@@ -266,7 +268,7 @@ class Store(Family):
             self.flush()
         self.background.stop()
         try:
-            with state.write_lock, state.lock:
+            with state.write_lock, state.edit_lock:
                 if state.log is not None:
                     state.log.finish()
                     state.sync_logs()

@@ -14,10 +14,9 @@ from mainstem.filesystem import (
     write_all,
 )
 from mainstem.kernels import crc32c, lsm
-from mainstem.lsm import arrow
+from mainstem.lsm import arrow, edits
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.footer import FOOTER, file_name, padded, read_footer
-from mainstem.lsm.layers import DiskLayer
 from mainstem.lsm.manifest import FileRecord, LayerRecord
 from mainstem.lsm.options import FamilyOptions
 from mainstem.lsm.writer import RunWriter
@@ -57,7 +56,7 @@ def checkpoint(store: Store, target: str) -> None:
         if filesystem.listdir(target):
             raise Conflict(f"{target} is not empty: choose another place for the checkpoint")
         # Under the lock no file can be unlinked between choosing and linking it.
-        with state.lock:
+        with state.edit_lock:
             manifest = state.manifest
             for family in manifest.families:
                 for layer in family.layers:
@@ -154,17 +153,13 @@ def _install(store: Store, family: Family, record: LayerRecord) -> None:
         while state.frozen and store.background.step():
             pass
         state.check_writable()
-        with state.lock:
-            before = state.disk[family.id]
+        with state.edit_lock:
             try:
-                layer: DiskLayer = state.open_layer(record)
-                state.disk[family.id] = (layer, *before)
-                state.write_manifest()
+                layer = state.open_layer(record)
+                edits.install(state, family.id, (layer, *state.disk[family.id]))
             except OSError as error:
-                state.disk[family.id] = before
                 state.poison(error)
                 raise Unavailable(f"the manifest cannot be written: {error}") from error
-            state.rebuild()
 
 
 def _adopt(store: Store, path: str, family: Family) -> FileRecord:
