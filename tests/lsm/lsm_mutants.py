@@ -27,6 +27,7 @@ LOG: Final = "tests/lsm/test_lsm_log.py"
 SPACE: Final = "tests/lsm/test_lsm_space.py"
 CHECKSUM: Final = "tests/kernels/test_kernel_checksum.py"
 META: Final = "tests/lsm/test_lsm_metamorphic.py"
+PRESSURE: Final = "tests/lsm/test_lsm_pressure.py"
 STALLS: Final = "tests/lsm/test_lsm_stalls.py"
 HOSTILE: Final = "tests/lsm/test_lsm_hostile.py"
 DIRECT: Final = "tests/lsm/test_lsm_direct.py"
@@ -216,8 +217,18 @@ MUTANTS: Final = (
     Mutant("move: deletes reach the bottom", "lsm/maintenance.py",
            "and not (bottom and (record.deletes or footer.merges))", "and True",
            f"{STORE} {META} {MACHINE}"),
-    Mutant("merges wait for flushes for ever", "lsm/background.py",
-           "_LARGEST_SHARE: Final = 0.67", "_LARGEST_SHARE: Final = 0.0", STORE),
+    Mutant("merges wait for flushes for ever", "lsm/beats.py",
+           "return self._owed > 0", "return False", PRESSURE),
+    Mutant("merges take all that they can", "lsm/beats.py",
+           "self._owed = max(-size, self._owed - size)", "pass", PRESSURE),
+    Mutant("writers are not delayed", "lsm/pressure.py",
+           "return max(_SLOWEST, drain * factor)", "return math.inf", PRESSURE),
+    Mutant("writers wait only when memory is full", "lsm/pressure.py",
+           "self.next_write = max(self._now(), self.next_write) + size / rate", "pass", PRESSURE),
+    Mutant("run: a write that failed before the last sync is forgotten", "lsm/writer.py",
+           "        self._behind.grown(self._file, at)",
+           "        try:\n            self._behind.grown(self._file, at)\n"
+           "        except OSError:\n            pass", FAULTS),
     # Nobody waits for what others have to do.
     Mutant("graves: a file that a checkpoint names is cut", "lsm/graves.py",
            "return 0 if found.st_nlink else found.st_size", "return found.st_size", STALLS),

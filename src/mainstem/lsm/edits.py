@@ -46,6 +46,7 @@ def install_flush(
         with state.lock:
             state.disk = disk
             state.frozen = state.frozen[len(generations) :]
+            state.flushed_bytes = 0.0
             state.rebuild()
             state.changed.notify_all()
     state.remove_files(dropped)

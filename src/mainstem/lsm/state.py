@@ -67,7 +67,9 @@ class State(Disk):
         self.frozen: tuple[Generation, ...] = ()
         self.view: dict[int, FamilyView] = {}
         self.published = self.sequence
+        self.active_size = 0  # bytes in memtables that take writes, as of the last commit
         self.frozen_bytes = 0
+        self.flushed_bytes = 0.0  # of those, what the flush under way has written
         self.crowding = 0.0  # layers of the family that has most, in units of its fan-in
         self._marks: Marks = {}
         self._sealed: Marks = {}
@@ -162,6 +164,7 @@ class State(Disk):
             for family, sealed in self._sealed.items()
         }
         self.frozen_bytes = sum(each.memory for each in self.frozen)
+        self.flushed_bytes = min(self.flushed_bytes, self.frozen_bytes)
         self.crowding = max(
             len(self.disk[number]) / family.options.fan_in
             for number, family in self.families.items()
@@ -242,6 +245,7 @@ class State(Disk):
             self.segment += 1
             self.frozen = (*self.frozen, generation)
             self.active = {}
+            self.active_size = 0
             self.arena = lsm.Arena()
             self._marks = {}
             self.rebuild()

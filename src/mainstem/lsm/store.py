@@ -59,7 +59,7 @@ class Store(Family):
         )
         super().__init__(self, 0)
         self.background = Background(self.state, self.clock)
-        self.pressure = Pressure(self.state, self.background.counters)
+        self.pressure = Pressure(self.state, self.background.speed)
         self._group = GroupSync(self.state)
         self._reserved = 0
         if options.background == "thread":
@@ -139,16 +139,18 @@ class Store(Family):
         state = self.state
         options = state.options
         record = encode_commit(state.arena, operations, position)
-        self.pressure.wait(len(record))
+        self.pressure.wait()
         with state.write_lock:
             sequence = state.commit(record, operations, position)
             size = state.active_bytes()
+            self.pressure.charge(size - state.active_size)
             if size >= options.memtable_bytes:
                 # This commit is made; if its log cannot be followed by another, the next write
                 # is told, and so is this one where it still waits for the disk.
                 with contextlib.suppress(Unavailable):
                     state.seal()
                 size = state.active_bytes()
+            state.active_size = size
             size += state.frozen_bytes
             if abs(size - self._reserved) > _RESERVE_STEP:
                 self._reserved = size

@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from mainstem.errors import Corrupt
-from mainstem.filesystem import FileSystem, SpaceAhead, write_all
+from mainstem.filesystem import FileSystem, SpaceAhead, WriteBehind, write_all
 from mainstem.kernels import Memory, crc32c, lsm
 from mainstem.lsm.codecs import CODEC_NAMES, compress
 from mainstem.lsm.footer import (
@@ -61,6 +61,7 @@ class RunWriter:
         self._codec = CODEC_NAMES.index(options.codec if last_level else options.upper_codec)
         self._file = filesystem.open(self._path, create=True)
         self._space = SpaceAhead()
+        self._behind = WriteBehind()
         self._limit = limit
         self._entries: list[bytes] = []
         self._keys: list[bytes] = []
@@ -120,6 +121,7 @@ class RunWriter:
             at += padded(stored)
         self._space.cover(self._file, self.position, at, self._limit)
         write_all(self._file, b"".join(parts) if self._codec else data, self.position)
+        self._behind.grown(self._file, at)
         self.position = at
 
     def finish(self) -> FileRecord:
