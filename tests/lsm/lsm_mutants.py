@@ -27,6 +27,8 @@ LOG: Final = "tests/lsm/test_lsm_log.py"
 SPACE: Final = "tests/lsm/test_lsm_space.py"
 CHECKSUM: Final = "tests/kernels/test_kernel_checksum.py"
 META: Final = "tests/lsm/test_lsm_metamorphic.py"
+INTERRUPTS: Final = "tests/lsm/test_lsm_interrupts.py"
+STRANGERS: Final = "tests/lsm/test_lsm_strangers.py"
 PRESSURE: Final = "tests/lsm/test_lsm_pressure.py"
 STALLS: Final = "tests/lsm/test_lsm_stalls.py"
 HOSTILE: Final = "tests/lsm/test_lsm_hostile.py"
@@ -109,7 +111,28 @@ MUTANTS: Final = (
            "except OSError as error:\n            raise "
            "Unavailable(\n                f\"a commit", FAULTS),
     Mutant("failed background work does not poison", "lsm/background.py",
-           "state.poison(error)\n                self.stop()", "self.stop()", f"{FAULTS} {COPIES}"),
+           "except BaseException as error:\n                state.poison(error)",
+           "except BaseException as error:\n                pass",
+           f"{FAULTS} {COPIES}"),
+    Mutant("interrupt: background work between manifest and memory goes on", "lsm/background.py",
+           "if state.editing:", "if False:", INTERRUPTS),
+    Mutant("interrupt: a commit half inserted is left so", "lsm/state.py",
+           "            self.insert(record, operations)\n        except BaseException",
+           "            pass\n        except BaseException", INTERRUPTS),
+    Mutant("interrupt: operands are folded twice", "lsm/memtables.py",
+           "if memtable.rows != rows:", "if False:", INTERRUPTS),
+    Mutant("interrupt: which log is current is not known", "lsm/state.py",
+           "self.poison(error)  # interrupted: which log is the current one?", "pass", INTERRUPTS),
+    Mutant("fork: the child writes, too", "lsm/forks.py",
+           "state.closed = True", "pass", INTERRUPTS),
+    Mutant("ingest: what was refused stays", "lsm/transfer.py",
+           "    except MainstemError:\n        remove_runs("
+           "state.filesystem, state.directory, records)",
+           "    except MainstemError:", STRANGERS),
+    Mutant("doctor: every hole is an error", "lsm/check.py",
+           "if (first is not None and first.synced) or (end", "if True or (end", STRANGERS),
+    Mutant("doctor: no hole is an error", "lsm/check.py",
+           "if (first is not None and first.synced) or (end", "if False and (end", STRANGERS),
     Mutant("a poisoned store takes writes", "lsm/disk.py",
            "if self.failure is not None:\n            raise Unavailable",
            "if self.failure is None and self.closed:\n            raise Unavailable", FAULTS),
@@ -235,8 +258,8 @@ MUTANTS: Final = (
     Mutant("graves: the last reader closes", "lsm/runfile.py",
            "self.grave.take(self.file)", "pass", STALLS),
     Mutant("edit: commits wait for the manifest", "lsm/edits.py",
-           "    disk = {**state.disk, family: layers}\n    state.write_manifest(disk=disk)",
-           "    disk = {**state.disk, family: layers}\n    with state.lock:\n"
+           "    state.editing = True\n    state.write_manifest(disk=disk)",
+           "    state.editing = True\n    with state.lock:\n"
            "        state.write_manifest(disk=disk)", STALLS),
     Mutant("scheduler: who sleeps is never asked", "lsm/scheduler.py",
            "                        self._look_at_all()", "                        pass", STALLS),

@@ -78,6 +78,11 @@ class Background:
             try:
                 done = self._step()
                 return state.graves.dig() or done
+            except KeyboardInterrupt as error:
+                if state.editing:  # what the manifest says now may not be what we know
+                    state.poison(error)
+                self.stop()  # what was half done is begun again later
+                raise
             except BaseException as error:
                 state.poison(error)
                 self.stop()

@@ -175,7 +175,8 @@ def _check_log(filesystem: FileSystem, directory: str, manifest: Manifest) -> It
             file = filesystem.open(str(path))
             reader = SegmentReader(file.pread(0, file.size()), str(path), manifest.store, segment)
             if reader.first_sequence > sequence + 1:
-                yield Finding(path, "error", f"commits before {reader.first_sequence} are missing")
+                yield _gap(manifest, reader, segment)
+                return
             for commit in reader:
                 _check_commit(reader, commit.start, commit.operations)
                 sequence = commit.sequence
@@ -185,6 +186,17 @@ def _check_log(filesystem: FileSystem, directory: str, manifest: Manifest) -> It
         if reader.torn:
             yield _torn(filesystem, directory, manifest, reader, segment, segments[at + 1 :])
             return
+
+
+def _gap(manifest: Manifest, reader: SegmentReader, segment: int) -> Finding:
+    """Commits are missing before ``segment``: lost, or never promised, as recovery decides it."""
+    path, end = Path(reader.path), manifest.log_end
+    message = f"commits before {reader.first_sequence} are missing"
+    first = next(iter(reader), None)
+    if (first is not None and first.synced) or (end is not None and end[0] >= segment):
+        return Finding(path, "error", f"{message}, and they were on disk: lost commits")
+    how = "will be" if first is not None else 'can be, with sync="none",'
+    return Finding(path, "warning", f"{message}: torn by a crash, it {how} left out")
 
 
 def _torn(

@@ -38,7 +38,9 @@ class Disk:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.failure: BaseException | None = None
+        self.editing = False  # a new manifest is written, or its consequences are drawn
         self.closed = False
+        self.ending = "was closed: open it again"
         self.next_file = manifest.next_file
         self.graves = Graves()
         self.families: dict[int, FamilyRecord] = {each.id: each for each in manifest.families}
@@ -49,7 +51,7 @@ class Disk:
 
     def check_open(self) -> None:
         if self.closed:
-            raise Closed(f"the store at {self.directory} was closed: open it again")
+            raise Closed(f"the store at {self.directory} {self.ending}")
 
     def check_writable(self) -> None:
         """Raises ``Closed``, or ``Unavailable`` after a failure: reads go on, writes do not."""

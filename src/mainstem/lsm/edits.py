@@ -20,11 +20,13 @@ Layers = tuple[DiskLayer, ...]
 def install(state: State, family: int, layers: Layers) -> None:
     """Make ``layers`` those of ``family``, on disk and then for readers."""
     disk = {**state.disk, family: layers}
+    state.editing = True
     state.write_manifest(disk=disk)
     with state.lock:
         state.disk = disk
         state.rebuild()
         state.changed.notify_all()
+    state.editing = False
 
 
 def install_flush(
@@ -40,6 +42,7 @@ def install_flush(
             new = state.open_layer(record)
             gone = covered_files(disk[family], new.ranges)
             disk[family] = (new, *_without(disk[family], gone, dropped))
+        state.editing = True
         state.write_manifest(
             disk=disk, log_from=last.segment + 1, sequence=last.sequence, position=last.position
         )
@@ -49,6 +52,7 @@ def install_flush(
             state.flushed_bytes = 0.0
             state.rebuild()
             state.changed.notify_all()
+        state.editing = False
     state.remove_files(dropped)
     for segment in range(first_segment, last.segment + 1):
         state.unlink(segment_name(segment))

@@ -48,7 +48,7 @@ def finished_files(work: Work) -> Iterator[list[FileRecord]]:
     finished: list[FileRecord] = []
     try:
         yield finished
-    except Exception:  # as in write_rows
+    except (Exception, KeyboardInterrupt):  # as in write_rows
         remove_runs(work.filesystem, work.directory, finished)
         raise
 
@@ -85,7 +85,8 @@ def write_rows(
             read, before = merge.rows_in - before, merge.rows_in
             yield read
         return run_set.finish()
-    except Exception:  # not when a store is merely collected: its disk is not ours any more
+    except (Exception, KeyboardInterrupt):
+        # Not when a store is merely collected: its disk is not ours any more.
         run_set.abandon()
         raise
 

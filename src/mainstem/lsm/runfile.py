@@ -22,13 +22,14 @@ class RunFile:
     Whoever unlinks it sets ``grave``, which takes the open file when its last reader is gone.
     """
 
+    grave: Graves | None = None  # of the class, for one that was interrupted as it began
+
     def __init__(
         self, filesystem: FileSystem, directory: str, record: FileRecord, cache: BlockCache
     ) -> None:
         self.record = record
         self.cache = cache
         self.path = f"{directory}/{file_name(record.id)}"
-        self.grave: Graves | None = None
         try:
             self.file: File = filesystem.open(self.path)
         except FileNotFoundError as error:

@@ -55,6 +55,11 @@ class Scheduler:
                 self._thread.start()
             self._changed.notify_all()
 
+    def forget(self) -> None:
+        """This is the child of a fork: the thread and the workers are the parent's."""
+        self._changed = threading.Condition()
+        self._woken, self._workers, self._thread = {}, weakref.WeakSet(), None
+
     def _run(self) -> None:
         while True:
             with self._changed:

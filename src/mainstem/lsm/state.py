@@ -15,13 +15,12 @@ from mainstem.errors import Unavailable
 from mainstem.filesystem import File, FileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm.cache import BlockCache
-from mainstem.lsm.disk import Disk
-from mainstem.lsm.layers import FamilyView, MemoryLayer, union
-from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
+from mainstem.lsm.layers import FamilyView, MemoryLayer
+from mainstem.lsm.log import LogWriter, segment_name
 from mainstem.lsm.manifest import Manifest
+from mainstem.lsm.memtables import Memtables
 from mainstem.lsm.options import StoreOptions
 
-_RANGE_DELETE: Final = lsm.RANGE_DELETE
 _NEW: Final = tuple.__new__  # of a named tuple, per commit: its own does the same in Python
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
 
@@ -44,7 +43,7 @@ class Capture(NamedTuple):
     sequence: int
 
 
-class State(Disk):
+class State(Memtables):
     """See the module. Created by ``recovery.open_state``, changed on disk by ``edits``."""
 
     def __init__(
@@ -62,8 +61,6 @@ class State(Disk):
         self.segment = manifest.log_from
         self.sequence = manifest.sequence
         self.position = dict(manifest.position)
-        self.active: dict[int, list[MemoryLayer]] = {}
-        self.arena = lsm.Arena()
         self.frozen: tuple[Generation, ...] = ()
         self.view: dict[int, FamilyView] = {}
         self.published = self.sequence
@@ -73,60 +70,8 @@ class State(Disk):
         self.crowding = 0.0  # layers of the family that has most, in units of its fan-in
         self._marks: Marks = {}
         self._sealed: Marks = {}
-        self._expected: dict[int, int] = {}
 
     # -- what is in memory -------------------------------------------------------------------
-
-    def memory_of(self, family: int) -> MemoryLayer:
-        """The layer that takes the family's writes."""
-        layers = self.active.get(family)
-        if layers is None:
-            layers = self.active[family] = [
-                MemoryLayer(self.manifest.seed, self._expected.get(family, 0))
-            ]
-        return layers[0]
-
-    def active_bytes(self) -> int:
-        size = 0
-        for layers in self.active.values():
-            for each in layers:
-                size += each.memtable.memory
-        return size
-
-    def apply(self, data: bytes, at: int, operations: int) -> None:
-        """Insert the operations of a commit into memtables, not yet visible."""
-        for _ in range(operations):
-            kind, family, _, end = lsm.read_operation(data, at)
-            if family not in self.families:
-                raise ValueError(f"an operation is for family {family}, which does not exist")
-            if kind == lsm.RANGE_DELETE:
-                self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(data, at)))
-            else:
-                self.memory_of(family).memtable.insert(data, at, self.specs[family])
-            at = end
-
-    def insert(self, record: lsm.Piece, operations: Sequence[lsm.Operation]) -> None:
-        """As :meth:`apply`, for the operations that ``record`` was just made of."""
-        at = FIRST_OPERATION
-        for operation in operations:
-            family = operation.family
-            if operation.kind == _RANGE_DELETE:
-                self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(record, at)))
-            else:
-                layers = self.active.get(family)
-                layer = layers[0] if layers is not None else self.memory_of(family)
-                layer.memtable.insert(record, at, self.specs[family])
-            at += operation.size
-
-    def _delete_ranges(self, family: int, ranges: lsm.Ranges) -> None:
-        layer = self.memory_of(family)
-        seed = self.manifest.seed
-        if layer.memtable.rows:
-            # A layer of their own: the ranges this one carries must not reach its rows.
-            self.active[family].insert(0, MemoryLayer(seed, 0, ranges))
-        else:
-            # A new object even so, because readers hold the old one.
-            self.active[family][0] = MemoryLayer(seed, 0, union(layer.ranges, ranges))
 
     def capture(self) -> Capture:
         """What is in memtables now; the caller holds ``write_lock``."""
@@ -196,31 +141,62 @@ class State(Disk):
             self.check_writable()
         sequence = self.sequence + 1
         log = self.log
+        before = log.size if log is not None else 0
+        interrupted: KeyboardInterrupt | None = None
+        self._inserting = None
         try:
             if log is not None:
                 log.append(record, sequence)
                 if self.options.sync == "batch":
                     log.sync()
             self.insert(record, operations)
+            self._count(sequence, position)
         except OSError as error:
             self.poison(error)
             raise Unavailable(
                 f"a commit to {self.directory} failed: {error}; whether it is kept shows after "
                 "the next open"
             ) from error
+        except KeyboardInterrupt as error:
+            if not self._settle(record, operations, before):
+                raise
+            self._count(sequence, position)
+            interrupted = error
         except BaseException as error:
             self.poison(error)
             raise
-        self.sequence = sequence
-        if position is not None:
-            self.position = self.position | position
         if self.log is None or self.options.sync != "group":
             self.publish(self.capture())
+        if interrupted is not None:
+            raise interrupted
         return sequence
+
+    def _count(self, sequence: int, position: dict[str, int] | None) -> None:
+        if position is not None and sequence != self.sequence:
+            self.position = self.position | position
+        self.sequence = sequence
+
+    def _settle(self, record: lsm.Piece, operations: Sequence[lsm.Operation], before: int) -> bool:
+        """Make an interrupted commit whole, or none (false); poison the store if neither can be.
+
+        ``before`` is the size that the log had. Control-C comes between any two steps.
+        """
+        log = self.log
+        try:
+            if log is not None and log.size == before:
+                log.withdraw()
+                return False
+            if log is not None and self.options.sync == "batch":
+                log.sync()
+            self.insert(record, operations)
+        except BaseException as error:
+            self.poison(error)
+            raise
+        return True
 
     def seal(self) -> bool:
         """Start new memtables and a new log segment; the caller holds ``write_lock``."""
-        if not any(layer.memtable.rows or layer.ranges.count for layer in self._active_layers()):
+        if not any(layer.memtable.rows or layer.ranges.count for layer in self.active_layers()):
             return False
         self.check_writable()
         try:
@@ -232,9 +208,16 @@ class State(Disk):
             self.publish(capture)
             if self.log is not None:
                 self.start_log(self.segment + 1)
+            self._freeze(capture)
         except OSError as error:
             self.poison(error)
             raise Unavailable(f"a new log for {self.directory} failed: {error}") from error
+        except BaseException as error:
+            self.poison(error)  # interrupted: which log is the current one?
+            raise
+        return True
+
+    def _freeze(self, capture: Capture) -> None:
         with self.lock:
             generation = Generation(
                 self.segment, capture.marks, self.active_bytes(), self.sequence, self.position
@@ -249,10 +232,6 @@ class State(Disk):
             self.arena = lsm.Arena()
             self._marks = {}
             self.rebuild()
-        return True
-
-    def _active_layers(self) -> list[MemoryLayer]:
-        return [layer for layers in self.active.values() for layer in layers]
 
     def start_log(self, segment: int) -> None:
         """Begin log ``segment``; durable as far as ``sync`` promises, before its first record."""

@@ -12,7 +12,7 @@ from mainstem.errors import Invalid, Unavailable
 from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm import cache as caches
-from mainstem.lsm import scheduler
+from mainstem.lsm import forks, scheduler
 from mainstem.lsm.background import Background
 from mainstem.lsm.batch import WriteBatch
 from mainstem.lsm.families import find_or_create
@@ -57,6 +57,7 @@ class Store(Family):
             cache or caches.SHARED,
             create=create,
         )
+        forks.watch(self.state)
         super().__init__(self, 0)
         self.background = Background(self.state, self.clock)
         self.pressure = Pressure(self.state, self.background.speed)
@@ -140,6 +141,8 @@ class Store(Family):
         options = state.options
         record = encode_commit(state.arena, operations, position)
         self.pressure.wait()
+        if state.closed:
+            state.check_open()
         with state.write_lock:
             sequence = state.commit(record, operations, position)
             size = state.active_bytes()
