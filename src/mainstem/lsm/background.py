@@ -58,6 +58,7 @@ class Background:
         self._row = 0.0  # and how many a row stands for
         self._merges: list[Merge] = []
         self._beats = Beats()
+        self._draining = False
         self._look = True  # for merges that are due
         self._since: float | None = None  # something has been waiting to be flushed
         self._work = Work(
@@ -94,7 +95,7 @@ class Background:
         if self._flush is None and self.state.frozen:
             self._flush = self._flush_oldest()
             self._since = self._since or time.monotonic()
-        if self._flush is None or self._look:
+        if self._flush is None or (self._look and self.state.crowding >= 1):
             self._look = False
             self._plan()
         if self._flush is not None and not self._beats.merge_is_due(self._merges):
@@ -152,8 +153,12 @@ class Background:
     def drain(self) -> None:
         """Flush all that is sealed, now, in this thread."""
         with self.turn:
-            while self.state.frozen and self.step():
-                pass
+            self._draining = True
+            try:
+                while self.state.frozen and self.step():
+                    pass
+            finally:
+                self._draining = False
 
     def compact(self, family: int, *, rewrite: bool = True) -> None:
         """Merge all layers of ``family`` into the last level, now, in this thread."""
@@ -220,9 +225,13 @@ class Background:
         self.counters.bytes_merged += sum(file.size for file in written)
 
     def _flush_oldest(self) -> Generator[int, None, None]:
-        """Half of what waits: fewer would be more runs, more would hold memory for longer."""
+        """Half of what waits: fewer would be more runs, more would hold memory for longer.
+
+        All of it for whoever wants it all.
+        """
         state = self.state
-        generations = state.frozen[: (len(state.frozen) + 1) // 2]
+        waiting = len(state.frozen)
+        generations = state.frozen[: waiting if self._draining else (waiting + 1) // 2]
         self._left = float(sum(each.memory for each in generations))
         layers: dict[int, LayerRecord] = {}
         with finished_files(self._work) as finished:

@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mainstem.lsm.state import State
+from mainstem.lsm.state import BUSY, State
 
 _WAITING: Final = 3  # memtables that may wait beside one that is filled
-_BUSY: Final = 3.0  # times fan_in: layers of a family that are many, though nothing is wrong
 _LITTLE: Final = 0.02  # debt, squared, at which writers get twice as much as a line would say
 _SLOWEST: Final = 2e6  # bytes a second that a writer gets in any case while debt is below 1
 _GRAIN: Final = 2e-4  # seconds that are not worth sleeping for; they are added to the next wait
@@ -73,22 +72,17 @@ class Pressure:
         state = self._state
         room = state.options.memtable_bytes
         waiting = state.active_size + state.frozen_bytes - state.flushed_bytes - room
-        return max(0.0, waiting / (_WAITING * room), state.crowding / _BUSY - 1)
-
-    def _calm(self) -> bool:
-        state = self._state
-        return not state.frozen_bytes and state.crowding <= _BUSY
+        return max(0.0, waiting / (_WAITING * room), state.crowding / BUSY - 1)
 
     def charge(self, size: int) -> None:
         """A commit took ``size`` bytes of memory; the caller holds ``write_lock``."""
-        if not self._calm():
-            rate = rate_at(self.debt(), self._drain.rate)
-            self.next_write = max(self._now(), self.next_write) + size / rate
+        rate = rate_at(self.debt(), self._drain.rate)
+        self.next_write = max(self._now(), self.next_write) + size / rate
 
     def wait(self) -> None:
         """Before a commit: wait until it may go."""
         state = self._state
-        if self._calm() or state.options.background != "thread":
+        if state.options.background != "thread":
             return
         began = now = self._now()
         if self.next_write - now < _GRAIN and self.debt() < 1:

@@ -25,6 +25,9 @@ _NEW: Final = tuple.__new__  # of a named tuple, per commit: its own does the sa
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
 
 
+BUSY: Final = 3.0  # times fan_in: layers of a family that are many, though nothing is wrong
+
+
 class Generation(NamedTuple):
     """Memtables sealed together, with the log segment that holds them."""
 
@@ -67,6 +70,7 @@ class State(Memtables):
         self.active_size = 0  # bytes in memtables that take writes, as of the last commit
         self.frozen_bytes = 0
         self.flushed_bytes = 0.0  # of those, what the flush under way has written
+        self.calm = True  # no debt worth a look (see ``pressure``)
         self.crowding = 0.0  # layers of the family that has most, in units of its fan-in
         self._marks: Marks = {}
         self._sealed: Marks = {}
@@ -114,6 +118,7 @@ class State(Memtables):
             len(self.disk[number]) / family.options.fan_in
             for number, family in self.families.items()
         )
+        self.calm = not self.frozen and self.crowding <= BUSY
 
     def let_go(self) -> None:
         """Of memtables and files, now that the store is closed.
@@ -150,7 +155,10 @@ class State(Memtables):
                 if self.options.sync == "batch":
                     log.sync()
             self.insert(record, operations)
-            self._count(sequence, position)
+            if position is not None:
+                self.position = self.position | position
+            self.sequence = sequence
+            self._inserting = None  # it would keep the memtable
         except OSError as error:
             self.poison(error)
             raise Unavailable(
@@ -160,7 +168,10 @@ class State(Memtables):
         except KeyboardInterrupt as error:
             if not self._settle(record, operations, before):
                 raise
-            self._count(sequence, position)
+            if position is not None:
+                self.position = self.position | position
+            self.sequence = sequence
+            self._inserting = None
             interrupted = error
         except BaseException as error:
             self.poison(error)
@@ -170,11 +181,6 @@ class State(Memtables):
         if interrupted is not None:
             raise interrupted
         return sequence
-
-    def _count(self, sequence: int, position: dict[str, int] | None) -> None:
-        if position is not None and sequence != self.sequence:
-            self.position = self.position | position
-        self.sequence = sequence
 
     def _settle(self, record: lsm.Piece, operations: Sequence[lsm.Operation], before: int) -> bool:
         """Make an interrupted commit whole, or none (false); poison the store if neither can be.

@@ -140,13 +140,15 @@ class Store(Family):
         state = self.state
         options = state.options
         record = encode_commit(state.arena, operations, position)
-        self.pressure.wait()
+        if not state.calm:
+            self.pressure.wait()
         if state.closed:
             state.check_open()
         with state.write_lock:
             sequence = state.commit(record, operations, position)
             size = state.active_bytes()
-            self.pressure.charge(size - state.active_size)
+            if not state.calm:
+                self.pressure.charge(size - state.active_size)
             if size >= options.memtable_bytes:
                 # This commit is made; if its log cannot be followed by another, the next write
                 # is told, and so is this one where it still waits for the disk.
