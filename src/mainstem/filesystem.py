@@ -9,6 +9,7 @@ crash only after ``File.fdatasync``; created, renamed and unlinked names only af
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 from collections.abc import Callable
@@ -44,6 +45,14 @@ class File(Protocol):
         ...
 
     def fdatasync(self) -> None: ...
+
+    def write_out(self, position: int, size: int, *, wait: bool) -> None:
+        """Have what was written there go to the disk now; with ``wait`` until it went.
+
+        Promises nothing, that is what ``fdatasync`` is for; it only shortens it. But a failure
+        told here need not be told again there.
+        """
+        ...
 
     def drop_cache(self) -> None:
         """Let what is not waiting to be written be read from the disk again."""
@@ -102,6 +111,24 @@ def _fallocate() -> Callable[[int, int, int, int], int] | None:
     return function
 
 
+_START_WRITING = 2  # SYNC_FILE_RANGE_WRITE, linux/fs.h
+_WAIT_WRITTEN = 7  # and those that wait before and after
+
+
+@functools.cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """sync_file_range(2): 0 or an errno; ``None`` where there is none."""
+    import ctypes  # as above
+
+    try:
+        function = ctypes.CDLL(None, use_errno=True).sync_file_range
+    except (AttributeError, OSError):  # not Linux
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    function.restype = ctypes.c_int
+    return lambda *how: ctypes.get_errno() if function(*how) else 0
+
+
 class RealFile:
     """A descriptor with positioned reads and writes."""
 
@@ -142,6 +169,15 @@ class RealFile:
 
     def fdatasync(self) -> None:
         os.fdatasync(self._descriptor)
+
+    def write_out(self, position: int, size: int, *, wait: bool) -> None:
+        write_out = _sync_file_range()
+        if write_out is None:
+            return
+        how = _WAIT_WRITTEN if wait else _START_WRITING
+        error = write_out(self._descriptor, position, size, how)
+        if error not in (0, errno.ENOSYS, errno.EINVAL, errno.ESPIPE):
+            raise OSError(error, os.strerror(error))
 
     def drop_cache(self) -> None:
         os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -230,6 +266,34 @@ class SpaceAhead:
         self._end = -1
         with contextlib.suppress(OSError):  # the next opening does it
             opened().truncate(size)
+
+
+class WriteBehind:
+    """Has the disk write a growing file while it grows, so that its last sync is short.
+
+    A sync of all of a large file at its end keeps the disk busy for as long as it takes to write
+    it, and others wait behind it, in the file system's journal too. Not thread-safe.
+    """
+
+    __slots__ = ("_started", "_waited")
+
+    STEP = 4 << 20
+    LAG = 8 << 20  #: so much may be on its way before whoever writes more has to wait
+
+    def __init__(self) -> None:
+        self._started = 0
+        self._waited = 0
+
+    def grown(self, file: File, end: int) -> None:
+        """The file has grown to ``end``. Raises ``OSError`` where earlier writes failed."""
+        if end - self._started < self.STEP:
+            return
+        file.write_out(self._started, end - self._started, wait=False)
+        self._started = end
+        until = end - self.LAG
+        if until > self._waited:
+            file.write_out(self._waited, until - self._waited, wait=True)
+            self._waited = until
 
 
 def write_all(file: File, data: Buffer, position: int) -> None:

@@ -27,6 +27,10 @@ LOG: Final = "tests/lsm/test_lsm_log.py"
 SPACE: Final = "tests/lsm/test_lsm_space.py"
 CHECKSUM: Final = "tests/kernels/test_kernel_checksum.py"
 META: Final = "tests/lsm/test_lsm_metamorphic.py"
+INTERRUPTS: Final = "tests/lsm/test_lsm_interrupts.py"
+STRANGERS: Final = "tests/lsm/test_lsm_strangers.py"
+PRESSURE: Final = "tests/lsm/test_lsm_pressure.py"
+STALLS: Final = "tests/lsm/test_lsm_stalls.py"
 HOSTILE: Final = "tests/lsm/test_lsm_hostile.py"
 DIRECT: Final = "tests/lsm/test_lsm_direct.py"
 MACHINE: Final = "tests/lsm/test_lsm_machine.py"
@@ -107,7 +111,28 @@ MUTANTS: Final = (
            "except OSError as error:\n            raise "
            "Unavailable(\n                f\"a commit", FAULTS),
     Mutant("failed background work does not poison", "lsm/background.py",
-           "state.poison(error)\n                self.stop()", "self.stop()", f"{FAULTS} {COPIES}"),
+           "except BaseException as error:\n                state.poison(error)",
+           "except BaseException as error:\n                pass",
+           f"{FAULTS} {COPIES}"),
+    Mutant("interrupt: background work between manifest and memory goes on", "lsm/background.py",
+           "if state.editing:", "if False:", INTERRUPTS),
+    Mutant("interrupt: a commit half inserted is left so", "lsm/state.py",
+           "            self.insert(record, operations)\n        except BaseException",
+           "            pass\n        except BaseException", INTERRUPTS),
+    Mutant("interrupt: operands are folded twice", "lsm/memtables.py",
+           "if memtable.rows != rows:", "if False:", INTERRUPTS),
+    Mutant("interrupt: which log is current is not known", "lsm/state.py",
+           "self.poison(error)  # interrupted: which log is the current one?", "pass", INTERRUPTS),
+    Mutant("fork: the child writes, too", "lsm/forks.py",
+           "state.closed = True", "pass", INTERRUPTS),
+    Mutant("ingest: what was refused stays", "lsm/transfer.py",
+           "    except MainstemError:\n        remove_runs("
+           "state.filesystem, state.directory, records)",
+           "    except MainstemError:", STRANGERS),
+    Mutant("doctor: every hole is an error", "lsm/check.py",
+           "if (first is not None and first.synced) or (end", "if True or (end", STRANGERS),
+    Mutant("doctor: no hole is an error", "lsm/check.py",
+           "if (first is not None and first.synced) or (end", "if False and (end", STRANGERS),
     Mutant("a poisoned store takes writes", "lsm/disk.py",
            "if self.failure is not None:\n            raise Unavailable",
            "if self.failure is None and self.closed:\n            raise Unavailable", FAULTS),
@@ -178,22 +203,22 @@ MUTANTS: Final = (
            "if crc32c(data[:-4]) != footer.crc or footer.magic", "if footer.magic", DAMAGE),
     Mutant("run: footer contradictions", "lsm/footer.py",
            "if not sound:", "if False:", f"{FUZZ} {HOSTILE}"),
-    Mutant("run: of another manifest", "lsm/runs.py",
+    Mutant("run: of another manifest", "lsm/runfile.py",
            "if (footer.crc, size, footer.rows) != (self.record.crc, self.record.size, "
            "self.record.rows):", "if False:", DAMAGE),
-    Mutant("run: index and filter checksums", "lsm/runs.py",
+    Mutant("run: index and filter checksums", "lsm/runfile.py",
            "if crc32c(data) != crc:", "if False:", DAMAGE),
     Mutant("run: keys the manifest says", "lsm/runs.py",
-           "if (run.min_key, run.max_key) != (self.record.min_key, self.record.max_key):",
+           "if (run.min_key, run.max_key) != (body.record.min_key, body.record.max_key):",
            "if False:", HOSTILE),
-    Mutant("run: blocks inside the file", "lsm/runs.py",
+    Mutant("run: blocks inside the file", "lsm/runfile.py",
            "if start % ALIGN or start < HEAD.size or start + size > self.footer.index_offset:",
            "if False:", HOSTILE),
-    Mutant("run: block checksum", "lsm/runs.py",
+    Mutant("run: block checksum", "lsm/runfile.py",
            "if crc32c(part) != crc:", "if False:", DAMAGE),
-    Mutant("run: rows of a block", "lsm/runs.py",
+    Mutant("run: rows of a block", "lsm/runfile.py",
            "if len(block) != rows:", "if False:", HOSTILE),
-    Mutant("run: cut short", "lsm/runs.py",
+    Mutant("run: cut short", "lsm/runfile.py",
            "if len(data) != size:\n            raise Corrupt(f\"{self.path} ends",
            "if False:\n            raise Corrupt(f\"{self.path} ends",
            f"{DAMAGE} {HOSTILE}"),
@@ -215,8 +240,29 @@ MUTANTS: Final = (
     Mutant("move: deletes reach the bottom", "lsm/maintenance.py",
            "and not (bottom and (record.deletes or footer.merges))", "and True",
            f"{STORE} {META} {MACHINE}"),
-    Mutant("merges wait for flushes for ever", "lsm/background.py",
-           "_LARGEST_SHARE: Final = 0.67", "_LARGEST_SHARE: Final = 0.0", STORE),
+    Mutant("merges wait for flushes for ever", "lsm/beats.py",
+           "return self._owed > 0", "return False", PRESSURE),
+    Mutant("merges take all that they can", "lsm/beats.py",
+           "self._owed = max(-size, self._owed - size)", "pass", PRESSURE),
+    Mutant("writers are not delayed", "lsm/pressure.py",
+           "return max(_SLOWEST, drain * factor)", "return math.inf", PRESSURE),
+    Mutant("writers wait only when memory is full", "lsm/pressure.py",
+           "self.next_write = max(self._now(), self.next_write) + size / rate", "pass", PRESSURE),
+    Mutant("run: a write that failed before the last sync is forgotten", "lsm/writer.py",
+           "        self._behind.grown(self._file, end)",
+           "        try:\n            self._behind.grown(self._file, end)\n"
+           "        except OSError:\n            pass", FAULTS),
+    # Nobody waits for what others have to do.
+    Mutant("graves: a file that a checkpoint names is cut", "lsm/graves.py",
+           "return 0 if found.st_nlink else found.st_size", "return found.st_size", STALLS),
+    Mutant("graves: the last reader closes", "lsm/runfile.py",
+           "self.grave.take(self.file)", "pass", STALLS),
+    Mutant("edit: commits wait for the manifest", "lsm/edits.py",
+           "    state.editing = True\n    state.write_manifest(disk=disk)",
+           "    state.editing = True\n    with state.lock:\n"
+           "        state.write_manifest(disk=disk)", STALLS),
+    Mutant("scheduler: who sleeps is never asked", "lsm/scheduler.py",
+           "                        self._look_at_all()", "                        pass", STALLS),
     # Kernels: bounds.
     Mutant("block: columns inside it", "kernels/lsm_blocks.pyx",
            "if at[0] > end or size > end - at[0]:", "if at[0] > end + 4096:", f"{GUARD} {FUZZ}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from pathlib import Path
 
@@ -51,22 +50,6 @@ def test_a_slice_is_a_small_part_of_a_large_merge() -> None:
         slices += 1
         assert len(store.stats().families[0].levels) == (2 if store.stats().merges == 0 else 1)
     assert slices > 50
-
-
-def test_delays_grow_without_a_cliff_from_half_of_the_debt_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    store = Store.open("s", filesystem=CrashFileSystem(), background="manual")
-    debt = 0.0
-    monkeypatch.setattr(store.pressure, "debt", lambda: debt)
-    delays = []
-    for step in range(101):
-        debt = step / 100
-        delays.append(store.pressure.delay(1000))
-    assert delays[:51] == [0.0] * 51
-    assert delays == sorted(delays)
-    assert max(b - a for a, b in itertools.pairwise(delays)) < 0.05 * delays[-1]
-    assert delays[-1] == pytest.approx(1000 / 10e6)
 
 
 def test_the_budget_is_of_all_stores_and_their_memtables() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lsm_life import Script, commit, contents, open_small
 
+from mainstem import filesystem as filesystems
 from mainstem.errors import MainstemError, Unavailable
 from mainstem.lsm import Store
 from mainstem.testing.filesystem import CrashFileSystem
@@ -107,3 +109,58 @@ def test_a_short_write_is_finished() -> None:
     assert reached == 12
     store.close()
     assert contents(open_small(filesystem)) == script.made[-1].after
+
+
+def test_a_write_that_failed_before_the_last_sync_of_a_run_is_not_forgotten() -> None:
+    """The system tells of it once: a sync that comes later may well succeed."""
+    broken = [errno.EIO]
+
+    def fault(_call: int, operation: str, path: str) -> OSError | None:
+        return (
+            OSError(broken.pop(), operation, path) if operation == "write_out" and broken else None
+        )
+
+    filesystem = CrashFileSystem(fault=fault)
+    store = Store.open("s", filesystem=filesystem, background="manual", sync="batch")
+    keys = [b"%06d" % n for n in range(6000)]
+    store.put_batch(keys, [b"v" * 1000] * len(keys))
+    with pytest.raises(Unavailable):
+        store.flush()
+    assert not broken
+    again = Store.open("s", filesystem=filesystem.crash(1), background="manual")
+    assert again.get_batch(keys).to_pylist() == [b"v" * 1000] * len(keys)
+    again.close()
+
+
+def test_writing_out_tells_what_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = filesystems.RealFileSystem().open(str(tmp_path / "f"), create=True)
+    file.pwrite(b"v" * 5000, 0)
+    file.write_out(0, 5000, wait=False)
+    file.write_out(0, 5000, wait=True)
+    answers = {errno.ENOSYS: False, errno.EINVAL: False, errno.EIO: True, errno.ENOSPC: True}
+    for code, told in answers.items():
+        monkeypatch.setattr(filesystems, "_sync_file_range", lambda code=code: lambda *_: code)
+        if told:
+            with pytest.raises(OSError) as caught:  # noqa: PT011 - its number says which
+                file.write_out(0, 5000, wait=True)
+            assert caught.value.errno == code
+        else:
+            file.write_out(0, 5000, wait=True)
+
+
+def test_a_growing_file_is_written_behind_its_end() -> None:
+    asked: list[tuple[int, int, bool]] = []
+
+    class Asked:
+        def write_out(self, position: int, size: int, *, wait: bool) -> None:
+            asked.append((position, size, wait))
+
+    behind = filesystems.WriteBehind()
+    for mebibytes in range(1, 25):
+        behind.grown(Asked(), mebibytes << 20)  # type: ignore[arg-type]
+    started = [(at, size) for at, size, wait in asked if not wait]
+    waited = [(at, size) for at, size, wait in asked if wait]
+    assert started == [(at << 20, 4 << 20) for at in range(0, 24, 4)]
+    assert waited == [(at << 20, 4 << 20) for at in range(0, 16, 4)]

@@ -1,19 +1,21 @@
 """A store's background work: one slice per step, small merges first.
 
-Flushes come before merges, for writers wait for them; but as layers grow beyond what a tree at
-rest has, merges get a rising share of the slices, or writers who never pause would leave none.
+Flushes come before merges, for writers wait for them, but each flushed byte has merges take their
+share of slices (``beats``), or writers who never pause would leave none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from mainstem.clock import Clock
 from mainstem.errors import MainstemError
+from mainstem.lsm.beats import Beats, Merge
 from mainstem.lsm.choosing import Plan, choose, expired_files
 from mainstem.lsm.edits import drop_files, install_flush, install_merge
 from mainstem.lsm.layers import LAST_LEVEL, DiskLayer, FamilyView
@@ -25,11 +27,10 @@ from mainstem.lsm.maintenance import (
     merge_layers,
 )
 from mainstem.lsm.manifest import LayerRecord
+from mainstem.lsm.pressure import Drain
 from mainstem.lsm.state import State
 
-_MERGES_AT_ONCE = 2
-_AT_REST: Final = 1.0  # layers in units of the fan-in: so many wait for a merge in any case
-_LARGEST_SHARE: Final = 0.67  # of slices that merges get while a flush waits
+_MERGES_AT_ONCE: Final = 2
 
 
 @dataclass
@@ -43,13 +44,6 @@ class Counters:
     files_expired: int = 0
 
 
-@dataclass
-class _Merge:
-    size: int
-    job: Generator[None, None, None]
-    layers: tuple[DiskLayer, ...] = field(default=())
-
-
 class Background:
     """Does ``state``'s flushes and merges. ``step`` is thread-safe; one runs at a time."""
 
@@ -58,9 +52,15 @@ class Background:
         self.clock = clock
         self.counters = Counters()
         self.turn = threading.RLock()
-        self._flush: Generator[None, None, None] | None = None
-        self._merges: list[_Merge] = []
-        self._owed = 0.0  # merge slices that flushes have put off
+        self.speed = Drain()
+        self._flush: Generator[int, None, None] | None = None
+        self._left = 0.0  # bytes of memtables that the flush has not written yet
+        self._row = 0.0  # and how many a row stands for
+        self._merges: list[Merge] = []
+        self._beats = Beats()
+        self._draining = False
+        self._look = True  # for merges that are due
+        self._since: float | None = None  # something has been waiting to be flushed
         self._work = Work(
             state.filesystem,
             state.directory,
@@ -77,7 +77,13 @@ class Background:
             if state.closed or state.failure is not None:
                 return False
             try:
-                return self._step()
+                done = self._step()
+                return state.graves.dig() or done
+            except KeyboardInterrupt as error:
+                if state.editing:  # what the manifest says now may not be what we know
+                    state.poison(error)
+                self.stop()  # what was half done is begun again later
+                raise
             except BaseException as error:
                 state.poison(error)
                 self.stop()
@@ -87,28 +93,46 @@ class Background:
 
     def _step(self) -> bool:
         if self._flush is None and self.state.frozen:
-            self._flush = self._flush_all()
-        if self._flush is None or (not self._merges and self.state.crowding > _AT_REST):
+            self._flush = self._flush_oldest()
+            self._since = self._since or time.monotonic()
+        if self._flush is None or (self._look and self.state.crowding >= 1):
+            self._look = False
             self._plan()
-        if self._flush is not None and not self._merge_first():
-            if next(self._flush, True):
-                self._flush = None
+        if self._flush is not None and not self._beats.merge_is_due(self._merges):
+            self._flush_slice(self._flush)
             return True
         if not self._merges:
             return False
-        merge = min(self._merges, key=lambda each: each.size)
-        if next(merge.job, True):
-            self._merges.remove(merge)
+        self._merge_slice(min(self._merges, key=lambda each: each.size))
         return True
 
-    def _merge_first(self) -> bool:
-        """Whether this slice is for a merge although a flush waits."""
-        self._owed += max(0.0, min(_LARGEST_SHARE, (self.state.crowding - _AT_REST) / 2))
-        if not self._merges or self._owed < 1:
-            self._owed = min(self._owed, 1.0)
-            return False
-        self._owed -= 1
-        return True
+    def _flush_slice(self, job: Generator[int, None, None]) -> None:
+        rows = next(job, None)
+        done = self._left if rows is None else min(self._left, rows * self._row)
+        if rows is None:
+            self._flush = None
+            self._look = True
+        else:
+            self._left -= done
+            self.state.flushed_bytes += done
+        self._beats.flushed(done, self._merges, self.state.crowding)
+        self._clock_in(done)
+
+    def _merge_slice(self, merge: Merge) -> None:
+        rows = next(merge.job, None)
+        if rows is None:
+            self._merges.remove(merge)
+            self._look = True
+        else:
+            self._beats.merged(merge.bytes_of(rows))
+        self._clock_in(0)
+
+    def _clock_in(self, flushed: float) -> None:
+        """Learn how fast flushes go, from the time since something waited for one."""
+        now = time.monotonic()
+        if self._since is not None:
+            self.speed.add(now - self._since, flushed)
+        self._since = now if self.state.frozen else None
 
     def stop(self) -> None:
         """Abandon what is under way; files half written are removed."""
@@ -116,6 +140,8 @@ class Background:
             jobs = [each.job for each in self._merges]
             jobs += [] if self._flush is None else [self._flush]
             self._flush = None
+            self._since = None
+            self.state.flushed_bytes = 0.0
             for job in jobs:
                 with contextlib.suppress(Abandoned, StopIteration):
                     job.throw(Abandoned())
@@ -127,8 +153,12 @@ class Background:
     def drain(self) -> None:
         """Flush all that is sealed, now, in this thread."""
         with self.turn:
-            while self.state.frozen and self.step():
-                pass
+            self._draining = True
+            try:
+                while self.state.frozen and self.step():
+                    pass
+            finally:
+                self._draining = False
 
     def compact(self, family: int, *, rewrite: bool = True) -> None:
         """Merge all layers of ``family`` into the last level, now, in this thread."""
@@ -172,11 +202,11 @@ class Background:
         for layer in layers:
             layer.busy = True
         job = self._merge(family, layers, plan, rewrite=rewrite)
-        self._merges.append(_Merge(sum(layer.size for layer in layers), job, layers))
+        self._merges.append(Merge(job, layers))
 
     def _merge(
         self, family: int, layers: tuple[DiskLayer, ...], plan: Plan, *, rewrite: bool
-    ) -> Generator[None, None, None]:
+    ) -> Generator[int, None, None]:
         state = self.state
         bottom = layers[-1] is state.disk[family][-1]
         record, written = yield from merge_layers(
@@ -194,15 +224,24 @@ class Background:
         self.counters.merges += 1
         self.counters.bytes_merged += sum(file.size for file in written)
 
-    def _flush_all(self) -> Generator[None, None, None]:
+    def _flush_oldest(self) -> Generator[int, None, None]:
+        """Half of what waits: fewer would be more runs, more would hold memory for longer.
+
+        All of it for whoever wants it all.
+        """
         state = self.state
-        generations = state.frozen
+        waiting = len(state.frozen)
+        generations = state.frozen[: waiting if self._draining else (waiting + 1) // 2]
+        self._left = float(sum(each.memory for each in generations))
         layers: dict[int, LayerRecord] = {}
         with finished_files(self._work) as finished:
             for number, family in tuple(state.families.items()):
                 memory = sum((each.layers.get(number, ()) for each in reversed(generations)), ())
                 if not memory:
                     continue
+                rows = sum(len(each) for one, mark in memory for each in one.sorted_lists(mark))
+                size = sum(layer.memtable.memory for layer, _ in memory)
+                self._row = size / max(1, rows)
                 bottom = not state.disk[number]
                 record = yield from flush_layers(
                     self._work,

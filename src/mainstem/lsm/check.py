@@ -100,7 +100,7 @@ def verify_run(
     try:
         stored = StoredRun(filesystem, directory, record, BlockCache(0))
         run = stored.run
-        head = stored.read(0, HEAD.size)
+        head = stored.body.read(0, HEAD.size)
         store = HEAD.unpack(head)[3]
         if head != file_head(store):
             yield "its head fails its checksum"
@@ -122,7 +122,7 @@ def _check_layout(stored: StoredRun, run: lsm.Run) -> Iterator[str]:
         yield f"its blocks end at byte {at}, its index begins at {stored.footer.index_offset}"
     footer = stored.footer
     start = footer.filter_offset
-    if crc32c(stored.read(start, padded(footer.filter_size))) != footer.filter_crc:
+    if crc32c(stored.body.read(start, padded(footer.filter_size))) != footer.filter_crc:
         yield "its filter fails its checksum"
 
 
@@ -130,7 +130,7 @@ def _check_blocks(stored: StoredRun, run: lsm.Run, state_bytes: int) -> Iterator
     rows = deletes = merges = 0
     last: bytes | None = None
     for number in range(run.block_count):
-        block = stored.read_blocks(run, number, number + 1, copy=False)[0]
+        block = stored.body.read_blocks(run, number, number + 1, copy=False)[0]
         try:
             block.verify(run.seed)
         except ValueError as error:
@@ -175,7 +175,8 @@ def _check_log(filesystem: FileSystem, directory: str, manifest: Manifest) -> It
             file = filesystem.open(str(path))
             reader = SegmentReader(file.pread(0, file.size()), str(path), manifest.store, segment)
             if reader.first_sequence > sequence + 1:
-                yield Finding(path, "error", f"commits before {reader.first_sequence} are missing")
+                yield _gap(manifest, reader, segment)
+                return
             for commit in reader:
                 _check_commit(reader, commit.start, commit.operations)
                 sequence = commit.sequence
@@ -185,6 +186,17 @@ def _check_log(filesystem: FileSystem, directory: str, manifest: Manifest) -> It
         if reader.torn:
             yield _torn(filesystem, directory, manifest, reader, segment, segments[at + 1 :])
             return
+
+
+def _gap(manifest: Manifest, reader: SegmentReader, segment: int) -> Finding:
+    """Commits are missing before ``segment``: lost, or never promised, as recovery decides it."""
+    path, end = Path(reader.path), manifest.log_end
+    message = f"commits before {reader.first_sequence} are missing"
+    first = next(iter(reader), None)
+    if (first is not None and first.synced) or (end is not None and end[0] >= segment):
+        return Finding(path, "error", f"{message}, and they were on disk: lost commits")
+    how = "will be" if first is not None else 'can be, with sync="none",'
+    return Finding(path, "warning", f"{message}: torn by a crash, it {how} left out")
 
 
 def _torn(

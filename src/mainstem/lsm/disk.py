@@ -9,6 +9,7 @@ from mainstem.filesystem import File, FileSystem
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
 from mainstem.lsm.footer import file_name
+from mainstem.lsm.graves import Graves
 from mainstem.lsm.layers import DiskLayer
 from mainstem.lsm.manifest import FamilyRecord, LayerRecord, Manifest
 from mainstem.lsm.options import StoreOptions, fold_spec
@@ -33,11 +34,15 @@ class Disk:
         self.manifest = manifest
         self.cache = cache
         self.lock_file: File | None = lock_file
+        self.edit_lock = threading.RLock()
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.failure: BaseException | None = None
+        self.editing = False  # a new manifest is written, or its consequences are drawn
         self.closed = False
+        self.ending = "was closed: open it again"
         self.next_file = manifest.next_file
+        self.graves = Graves()
         self.families: dict[int, FamilyRecord] = {each.id: each for each in manifest.families}
         self.specs = {each.id: fold_spec(each.fields) for each in manifest.families}
         self.disk: dict[int, tuple[DiskLayer, ...]] = {}
@@ -46,7 +51,7 @@ class Disk:
 
     def check_open(self) -> None:
         if self.closed:
-            raise Closed(f"the store at {self.directory} was closed: open it again")
+            raise Closed(f"the store at {self.directory} {self.ending}")
 
     def check_writable(self) -> None:
         """Raises ``Closed``, or ``Unavailable`` after a failure: reads go on, writes do not."""
@@ -80,23 +85,33 @@ class Disk:
             self.next_file += 1
             return self.next_file - 1
 
-    def write_manifest(self, **changes: object) -> None:
-        """Replace the manifest, durably; the caller holds ``lock``."""
+    def write_manifest(
+        self,
+        *,
+        disk: dict[int, tuple[DiskLayer, ...]] | None = None,
+        families: dict[int, FamilyRecord] | None = None,
+        **changes: object,
+    ) -> None:
+        """Replace the manifest, durably; the caller holds ``edit_lock``, and not ``lock``.
+
+        ``disk`` and ``families`` are what it is to say, if not what holds now.
+        """
         values = {name: getattr(self.manifest, name) for name in self.manifest.__struct_fields__}
-        families = tuple(
+        layers = self.disk if disk is None else disk
+        records = tuple(
             FamilyRecord(
                 each.id,
                 each.name,
                 each.options,
                 each.fields,
-                tuple(layer.record for layer in self.disk[each.id]),
+                tuple(layer.record for layer in layers.get(each.id, ())),
             )
-            for each in self.families.values()
+            for each in (self.families if families is None else families).values()
         )
         values |= {
             "edit": self.manifest.edit + 1,
             "next_file": self.next_file,
-            "families": families,
+            "families": records,
             "log_end": None,
         }
         new = Manifest(**(values | changes))
@@ -109,11 +124,15 @@ class Disk:
             loaded = file.loaded()
             if loaded is not None:
                 self.cache.forget(loaded)
+            file.body.grave = self.graves  # which takes it when the last reader is gone
             self.unlink(file_name(file.record.id))
 
     def unlink(self, name: str) -> None:
         """Remove a file nobody needs; if the disk refuses, the next open does it."""
+        path = f"{self.directory}/{name}"
         try:
-            self.filesystem.unlink(f"{self.directory}/{name}")
+            file = self.filesystem.open(path)
+            self.filesystem.unlink(path)
         except OSError:
             return
+        self.graves.take(file)

@@ -1,4 +1,8 @@
-"""Edits of what a store has on disk: each one manifest, and files unlinked only after it."""
+"""Edits of what a store has on disk: each one manifest, and files unlinked only after it.
+
+An edit holds ``edit_lock`` from the first look to the end. The manifest is written without
+``lock``, which writers take for every commit: they must not wait for its syncs.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +14,54 @@ from mainstem.lsm.manifest import LayerRecord
 from mainstem.lsm.runs import StoredRun
 from mainstem.lsm.state import Generation, State
 
+Layers = tuple[DiskLayer, ...]
+
+
+def install(state: State, family: int, layers: Layers) -> None:
+    """Make ``layers`` those of ``family``, on disk and then for readers."""
+    disk = {**state.disk, family: layers}
+    state.editing = True
+    state.write_manifest(disk=disk)
+    with state.lock:
+        state.disk = disk
+        state.rebuild()
+        state.changed.notify_all()
+    state.editing = False
+
 
 def install_flush(
     state: State, generations: tuple[Generation, ...], layers: dict[int, LayerRecord]
 ) -> None:
     """Put flushed runs in place of ``generations``, the oldest that wait."""
     last = generations[-1]
-    first_segment = state.manifest.log_from
-    with state.lock:
+    with state.edit_lock:
+        first_segment = state.manifest.log_from
         dropped: list[StoredRun] = []
-        old_disk = dict(state.disk)
-        try:
-            for family, record in layers.items():
-                new = state.open_layer(record)
-                gone = covered_files(state.disk[family], new.ranges)
-                kept = _without(state, family, gone, dropped)
-                state.disk[family] = (new, *kept)
-            state.write_manifest(
-                log_from=last.segment + 1, sequence=last.sequence, position=last.position
-            )
-        except BaseException:
-            state.disk = old_disk
-            raise
-        state.frozen = state.frozen[len(generations) :]
-        state.rebuild()
-        state.changed.notify_all()
+        disk = dict(state.disk)
+        for family, record in layers.items():
+            new = state.open_layer(record)
+            gone = covered_files(disk[family], new.ranges)
+            disk[family] = (new, *_without(disk[family], gone, dropped))
+        state.editing = True
+        state.write_manifest(
+            disk=disk, log_from=last.segment + 1, sequence=last.sequence, position=last.position
+        )
+        with state.lock:
+            state.disk = disk
+            state.frozen = state.frozen[len(generations) :]
+            state.flushed_bytes = 0.0
+            state.rebuild()
+            state.changed.notify_all()
+        state.editing = False
     state.remove_files(dropped)
     for segment in range(first_segment, last.segment + 1):
         state.unlink(segment_name(segment))
 
 
-def _without(
-    state: State, family: int, gone: set[int], dropped: list[StoredRun]
-) -> tuple[DiskLayer, ...]:
-    """The family's layers without files ``gone``, which are added to ``dropped``."""
+def _without(layers: Layers, gone: set[int], dropped: list[StoredRun]) -> Layers:
+    """``layers`` without files ``gone``, which are added to ``dropped``."""
     kept: list[DiskLayer] = []
-    for layer in state.disk[family]:
+    for layer in layers:
         if layer.busy or not any(file.record.id in gone for file in layer.files):
             kept.append(layer)
             continue
@@ -62,39 +78,23 @@ def _without(
 def drop_files(state: State, family: int, gone: set[int]) -> int:
     """Take expired files out of the store. Returns how many went."""
     dropped: list[StoredRun] = []
-    with state.lock:
-        before = state.disk[family]
-        state.disk[family] = _without(state, family, gone, dropped)
-        if not dropped:
-            return 0
-        try:
-            state.write_manifest()
-        except BaseException:
-            state.disk[family] = before
-            raise
-        state.rebuild()
+    with state.edit_lock:
+        kept = _without(state.disk[family], gone, dropped)
+        if dropped:
+            install(state, family, kept)
     state.remove_files(dropped)
     return len(dropped)
 
 
-def install_merge(
-    state: State, family: int, inputs: tuple[DiskLayer, ...], record: LayerRecord | None
-) -> None:
+def install_merge(state: State, family: int, inputs: Layers, record: LayerRecord | None) -> None:
     """Put ``record`` in the place of ``inputs``."""
-    with state.lock:
+    with state.edit_lock:
         layers = state.disk[family]
         start = layers.index(inputs[0])
         if layers[start : start + len(inputs)] != inputs:
             raise Conflict("layers changed while they were merged: this is a defect")
         known = {file.record.id: file for layer in inputs for file in layer.files}
         new = () if record is None else (state.open_layer(record, known),)
-        state.disk[family] = (*layers[:start], *new, *layers[start + len(inputs) :])
-        try:
-            state.write_manifest()
-        except BaseException:
-            state.disk[family] = layers
-            raise
-        state.rebuild()
-        state.changed.notify_all()
-        kept = {file.record.id for layer in new for file in layer.files}
+        install(state, family, (*layers[:start], *new, *layers[start + len(inputs) :]))
+    kept = {file.record.id for layer in new for file in layer.files}
     state.remove_files([file for number, file in known.items() if number not in kept])

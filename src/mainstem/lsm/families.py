@@ -15,7 +15,7 @@ def find_or_create(
 
     Raises ``Conflict`` if they are not, ``Invalid`` if there is none and none is to be made.
     """
-    with state.write_lock, state.lock:
+    with state.write_lock, state.edit_lock:
         state.check_open()
         for each in state.families.values():
             if each.name == name:
@@ -36,7 +36,7 @@ def declare_fields(state: State, number: int, fields: tuple[Field, ...]) -> None
     """Fix the merge state of a family, which must be empty until then."""
     if state.families[number].fields == fields:
         return
-    with state.write_lock, state.lock:
+    with state.write_lock, state.edit_lock:
         family = state.families[number]
         if family.fields == fields:
             return
@@ -51,15 +51,13 @@ def declare_fields(state: State, number: int, fields: tuple[Field, ...]) -> None
 
 def _change(state: State, families: dict[int, FamilyRecord]) -> None:
     state.check_writable()
-    before = state.families
-    state.families = families
-    for number in families:
-        state.disk.setdefault(number, ())
     try:
-        state.write_manifest()
+        state.write_manifest(families=families)
     except OSError as error:
-        state.families = before
         state.poison(error)
         raise Unavailable(f"a family of {state.directory} cannot change: {error}") from error
-    state.specs = {number: fold_spec(each.fields) for number, each in families.items()}
-    state.rebuild()
+    with state.lock:
+        state.disk = {number: state.disk.get(number, ()) for number in families}
+        state.specs = {number: fold_spec(each.fields) for number, each in families.items()}
+        state.families = families
+        state.rebuild()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 from mainstem.errors import Unavailable
 from mainstem.lsm.state import State
+
+_LOOK: Final = 1.0  # seconds between looks: whoever syncs may be interrupted before it says so
 
 
 class GroupSync:
@@ -14,28 +17,29 @@ class GroupSync:
     def __init__(self, state: State) -> None:
         self._state = state
         self._turn = threading.Condition()
-        self._syncing = False
+        self._syncing = 0  # the thread that syncs for all
 
     def wait(self, sequence: int) -> None:
         """Return when commit ``sequence`` is on disk, syncing for all if nobody does.
 
         Raises ``Unavailable`` when the disk refuses, ``Closed`` when the store was closed.
         """
-        turn = self._turn
+        turn, me, mine = self._turn, threading.get_ident(), False
         while self._state.published < sequence:
-            with turn:
-                if self._state.published >= sequence:
-                    return
-                if self._syncing:
-                    turn.wait()
-                    continue
-                self._syncing = True
             try:
+                with turn:
+                    if self._state.published >= sequence:
+                        return
+                    if self._syncing not in (0, me):  # me: Control-C came as this ended
+                        turn.wait(_LOOK)
+                        continue
+                    self._syncing, mine = me, True
                 self._sync()
             finally:
-                with turn:
-                    self._syncing = False
-                    turn.notify_all()
+                if mine:
+                    self._syncing, mine = 0, False
+                    with turn:
+                        turn.notify_all()
 
     def _sync(self) -> None:
         state = self._state

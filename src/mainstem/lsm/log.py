@@ -119,6 +119,11 @@ class LogWriter:
         else:
             self._space.release(lambda: self._file, self.size)
 
+    def withdraw(self) -> None:
+        """A record was begun, not appended: what there is of it must not stay behind the end."""
+        self._file.truncate(self.size)
+        self._zeroed = 0
+
     def sync(self, size: int | None = None) -> None:
         """Have all that was appended, at least the first ``size`` bytes, on disk."""
         size = self.size if size is None else size

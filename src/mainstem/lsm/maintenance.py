@@ -48,7 +48,7 @@ def finished_files(work: Work) -> Iterator[list[FileRecord]]:
     finished: list[FileRecord] = []
     try:
         yield finished
-    except Exception:  # as in write_rows
+    except (Exception, KeyboardInterrupt):  # as in write_rows
         remove_runs(work.filesystem, work.directory, finished)
         raise
 
@@ -59,8 +59,11 @@ def write_rows(
     merge: lsm.Merger,
     *,
     last_level: bool,
-) -> Generator[None, None, tuple[FileRecord, ...]]:
-    """Write what ``merge`` gives as one sorted run, a slice per step. Removes it on failure."""
+) -> Generator[int, None, tuple[FileRecord, ...]]:
+    """Write what ``merge`` gives as one sorted run. Removes it on failure.
+
+    Yields after each slice how many rows it has read.
+    """
     run_set = RunSet(
         work.filesystem,
         work.directory,
@@ -71,22 +74,26 @@ def write_rows(
         last_level=last_level,
         file_bytes=work.options.file_bytes,
     )
+    before = 0
     try:
         while True:
             rows = merge.next_rows(_SLICE_ROWS, work.options.slice_bytes)
             if not len(rows):
                 break
             run_set.add(rows)
-            yield
+            del rows  # and with it the blocks it points into
+            read, before = merge.rows_in - before, merge.rows_in
+            yield read
         return run_set.finish()
-    except Exception:  # not when a store is merely collected: its disk is not ours any more
+    except (Exception, KeyboardInterrupt):
+        # Not when a store is merely collected: its disk is not ours any more.
         run_set.abandon()
         raise
 
 
 def flush_layers(
     work: Work, family: FamilyRecord, view: FamilyView, *, bottom: bool, expire_before: int
-) -> Generator[None, None, LayerRecord | None]:
+) -> Generator[int, None, LayerRecord | None]:
     """Write the memtables of ``view`` as one run. ``bottom``: nothing older exists."""
     ranges = union(*(layer.ranges for layer, _ in view.memory))
     merge = merger(
@@ -134,8 +141,11 @@ def merge_layers(
     bottom: bool,
     expire_before: int,
     rewrite: bool = False,
-) -> Generator[None, None, tuple[LayerRecord | None, tuple[FileRecord, ...]]]:
-    """Merge ``layers`` into one. Gives the layer and the files that were written for it."""
+) -> Generator[int, None, tuple[LayerRecord | None, tuple[FileRecord, ...]]]:
+    """Merge ``layers`` into one. Gives the layer and the files that were written for it.
+
+    Yields rows read, as :func:`write_rows` does.
+    """
     masks: list[lsm.Ranges] = []
     ranges = NO_RANGES
     for layer in layers:

@@ -85,8 +85,9 @@ def _open_state(
     state.segment += 1
     if options.sync != "external":
         state.start_log(state.segment)
-    with state.lock:
+    with state.edit_lock:
         state.write_manifest(epoch=manifest.epoch + 1)
+    with state.lock:
         if replayed is not None:
             state.frozen = (replayed,)
         state.rebuild()

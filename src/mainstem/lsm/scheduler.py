@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import Final, Protocol
 
+_IDLE: Final = 5.0  # seconds after which workers that nobody woke are asked all the same
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -54,6 +55,11 @@ class Scheduler:
                 self._thread.start()
             self._changed.notify_all()
 
+    def forget(self) -> None:
+        """This is the child of a fork: the thread and the workers are the parent's."""
+        self._changed = threading.Condition()
+        self._woken, self._workers, self._thread = {}, weakref.WeakSet(), None
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -61,7 +67,8 @@ class Scheduler:
                     if not self._workers:
                         self._thread = None
                         return
-                    self._changed.wait(timeout=5)
+                    if not self._changed.wait(timeout=_IDLE):
+                        self._look_at_all()
                 workers = [(key, reference()) for key, reference in self._woken.items()]
             for key, worker in workers:
                 if worker is None or not self._step(worker):
@@ -69,6 +76,10 @@ class Scheduler:
                     if worker is not None and worker in self._workers and self._step(worker):
                         self.wake(worker)  # it was woken while it said it had nothing to do
             del workers, worker
+
+    def _look_at_all(self) -> None:
+        """Time alone makes work: rows expire, and readers let go of files that were unlinked."""
+        self._woken = {id(each): weakref.ref(each) for each in self._workers}
 
     @staticmethod
     def _step(worker: Worker) -> bool:

@@ -1,7 +1,8 @@
 """A store's mutable heart: what is visible, what waits to be flushed, what the manifest says.
 
-Two locks. ``write_lock`` orders commits; ``lock`` guards the swap of what is visible and the
-manifest, and is held for no I/O but the manifest's own. Readers take neither: they read ``view``.
+Three locks, taken in this order. ``write_lock`` orders commits. ``edit_lock`` orders edits of
+the manifest, and is held while it is written. ``lock`` guards the swap of what is visible and is
+held for no I/O: each commit takes it. Readers take none: they read ``view``.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from mainstem.errors import Unavailable
 from mainstem.filesystem import File, FileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm.cache import BlockCache
-from mainstem.lsm.disk import Disk
-from mainstem.lsm.layers import FamilyView, MemoryLayer, union
-from mainstem.lsm.log import FIRST_OPERATION, LogWriter, segment_name
+from mainstem.lsm.layers import FamilyView, MemoryLayer
+from mainstem.lsm.log import LogWriter, segment_name
 from mainstem.lsm.manifest import Manifest
+from mainstem.lsm.memtables import Memtables
 from mainstem.lsm.options import StoreOptions
 
 _MUCH: Final = 1 << 22  # bytes of a memtable that call for a large slab at once
-_RANGE_DELETE: Final = lsm.RANGE_DELETE
 _NEW: Final = tuple.__new__  # of a named tuple, per commit: its own does the same in Python
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
+BUSY: Final = 3.0  # times fan_in: layers of a family that are many, though nothing is wrong
 
 
 class Generation(NamedTuple):
@@ -50,7 +51,7 @@ def _marks_of(layers: list[MemoryLayer]) -> tuple[tuple[MemoryLayer, int], ...]:
     return tuple([(layer, layer.memtable.rows) for layer in layers])
 
 
-class State(Disk):
+class State(Memtables):
     """See the module. Created by ``recovery.open_state``, changed on disk by ``edits``."""
 
     def __init__(
@@ -68,57 +69,18 @@ class State(Disk):
         self.segment = manifest.log_from
         self.sequence = manifest.sequence
         self.position = dict(manifest.position)
-        self.active: dict[int, list[MemoryLayer]] = {}
-        self.arena = lsm.Arena()
         self.frozen: tuple[Generation, ...] = ()
         self.view: dict[int, FamilyView] = {}
         self.published = self.sequence
+        self.active_size = 0  # bytes in memtables that take writes, as of the last commit
         self.frozen_bytes = 0
-        self.strained = False  # whether there is any debt that pressure might be for
+        self.flushed_bytes = 0.0  # of those, what the flush under way has written
+        self.calm = True  # no debt worth a look (see ``pressure``)
         self.crowding = 0.0  # layers of the family that has most, in units of its fan-in
         self._marks: Marks = {}
         self._sealed: Marks = {}
-        self._expected: dict[int, int] = {}
 
     # -- what is in memory -------------------------------------------------------------------
-
-    def memory_of(self, family: int) -> MemoryLayer:
-        """The layer that takes the family's writes."""
-        layers = self.active.get(family)
-        if layers is None:
-            layers = self.active[family] = [
-                MemoryLayer(self.manifest.seed, self._expected.get(family, 0))
-            ]
-        return layers[0]
-
-    def active_bytes(self) -> int:
-        size = 0
-        for layers in self.active.values():
-            for each in layers:
-                size += each.memtable.memory
-        return size
-
-    def apply(self, data: bytes, at: int, operations: int) -> None:
-        """Insert the operations of a commit into memtables, not yet visible."""
-        for _ in range(operations):
-            kind, family, _, end = lsm.read_operation(data, at)
-            if family not in self.families:
-                raise ValueError(f"an operation is for family {family}, which does not exist")
-            if kind == lsm.RANGE_DELETE:
-                self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(data, at)))
-            else:
-                self.memory_of(family).memtable.insert(data, at, self.specs[family])
-            at = end
-
-    def _delete_ranges(self, family: int, ranges: lsm.Ranges) -> None:
-        layer = self.memory_of(family)
-        seed = self.manifest.seed
-        if layer.memtable.rows:
-            # A layer of their own: the ranges this one carries must not reach its rows.
-            self.active[family].insert(0, MemoryLayer(seed, 0, ranges))
-        else:
-            # A new object even so, because readers hold the old one.
-            self.active[family][0] = MemoryLayer(seed, 0, union(layer.ranges, ranges))
 
     def capture(self) -> Capture:
         """What is in memtables now; the caller holds ``write_lock``."""
@@ -151,11 +113,12 @@ class State(Disk):
             for family, sealed in self._sealed.items()
         }
         self.frozen_bytes = sum(each.memory for each in self.frozen)
+        self.flushed_bytes = min(self.flushed_bytes, self.frozen_bytes)
         self.crowding = max(
             len(self.disk[number]) / family.options.fan_in
             for number, family in self.families.items()
         )
-        self.strained = self.frozen_bytes > 0 or self.crowding > 1
+        self.calm = not self.frozen and self.crowding <= BUSY
 
     def let_go(self) -> None:
         """Of memtables and files, now that the store is closed.
@@ -183,35 +146,40 @@ class State(Disk):
             self.check_writable()
         sequence = self.sequence + 1
         log = self.log
+        before = log.size if log is not None else 0
+        interrupted: KeyboardInterrupt | None = None
+        self._inserting = None
         try:
             if log is not None:
                 log.append(record, sequence)
                 if self.options.sync == "batch":
                     log.sync()
-            at = FIRST_OPERATION
-            for operation in operations:
-                family = operation.family
-                if operation.kind == _RANGE_DELETE:
-                    self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(record, at)))
-                else:
-                    layers = self.active.get(family)
-                    layer = layers[0] if layers is not None else self.memory_of(family)
-                    layer.memtable.insert(record, at, self.specs[family])
-                at += operation.size
+            self.insert(record, operations)
+            if position is not None:
+                self.position = self.position | position
+            self.sequence = sequence
+            self._inserting = None  # it would keep the memtable
         except OSError as error:
             self.poison(error)
             raise Unavailable(
                 f"a commit to {self.directory} failed: {error}; whether it is kept shows after "
                 "the next open"
             ) from error
+        except KeyboardInterrupt as error:
+            if not self._settle(record, operations, before):
+                raise
+            if position is not None:
+                self.position = self.position | position
+            self.sequence = sequence
+            self._inserting = None
+            interrupted = error
         except BaseException as error:
             self.poison(error)
             raise
-        self.sequence = sequence
-        if position is not None:
-            self.position = self.position | position
         if self.log is None or self.options.sync != "group":
             self._show(operations)
+        if interrupted is not None:
+            raise interrupted
         return sequence
 
     def _show(self, operations: Sequence[lsm.Operation]) -> None:
@@ -228,9 +196,27 @@ class State(Disk):
             self.published = self.sequence
             self.view = view
 
+    def _settle(self, record: lsm.Piece, operations: Sequence[lsm.Operation], before: int) -> bool:
+        """Make an interrupted commit whole, or none (false); poison the store if neither can be.
+
+        ``before`` is the size that the log had. Control-C comes between any two steps.
+        """
+        log = self.log
+        try:
+            if log is not None and log.size == before:
+                log.withdraw()
+                return False
+            if log is not None and self.options.sync == "batch":
+                log.sync()
+            self.insert(record, operations)
+        except BaseException as error:
+            self.poison(error)
+            raise
+        return True
+
     def seal(self) -> bool:
         """Start new memtables and a new log segment; the caller holds ``write_lock``."""
-        if not any(layer.memtable.rows or layer.ranges.count for layer in self._active_layers()):
+        if not any(layer.memtable.rows or layer.ranges.count for layer in self.active_layers()):
             return False
         self.check_writable()
         try:
@@ -242,9 +228,16 @@ class State(Disk):
             self.publish(capture)
             if self.log is not None:
                 self.start_log(self.segment + 1)
+            self._freeze(capture)
         except OSError as error:
             self.poison(error)
             raise Unavailable(f"a new log for {self.directory} failed: {error}") from error
+        except BaseException as error:
+            self.poison(error)  # interrupted: which log is the current one?
+            raise
+        return True
+
+    def _freeze(self, capture: Capture) -> None:
         with self.lock:
             generation = Generation(
                 self.segment, capture.marks, self.active_bytes(), self.sequence, self.position
@@ -255,13 +248,10 @@ class State(Disk):
             self.segment += 1
             self.frozen = (*self.frozen, generation)
             self.active = {}
+            self.active_size = 0
             self.arena = lsm.Arena(generation.memory >= _MUCH)
             self._marks = {}
             self.rebuild()
-        return True
-
-    def _active_layers(self) -> list[MemoryLayer]:
-        return [layer for layers in self.active.values() for layer in layers]
 
     def start_log(self, segment: int) -> None:
         """Begin log ``segment``; durable as far as ``sync`` promises, before its first record."""

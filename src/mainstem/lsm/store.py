@@ -12,7 +12,7 @@ from mainstem.errors import Invalid, Unavailable
 from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm import cache as caches
-from mainstem.lsm import scheduler
+from mainstem.lsm import forks, scheduler
 from mainstem.lsm.background import Background
 from mainstem.lsm.batch import WriteBatch
 from mainstem.lsm.families import find_or_create
@@ -57,9 +57,10 @@ class Store(Family):
             cache or caches.SHARED,
             create=create,
         )
+        forks.watch(self.state)
         super().__init__(self, 0)
         self.background = Background(self.state, self.clock)
-        self.pressure = Pressure(self.state, self.background.counters)
+        self.pressure = Pressure(self.state, self.background.speed)
         self._group = GroupSync(self.state)
         self._reserved = 0
         if options.background == "thread":
@@ -139,18 +140,23 @@ class Store(Family):
         state = self.state
         options = state.options
         record = encode_commit(state.arena, operations, position)
-        if state.strained:
-            self.pressure.wait(len(record))
+        if not state.calm:
+            self.pressure.wait()
+        if state.closed:
+            state.check_open()
         sealed = False
         with state.write_lock:
             sequence = state.commit(record, operations, position)
             size = state.active_bytes()
+            if not state.calm:
+                self.pressure.charge(size - state.active_size)
             if size >= options.memtable_bytes:
                 # This commit is made; if its log cannot be followed by another, the next write
                 # is told, and so is this one where it still waits for the disk.
                 with contextlib.suppress(Unavailable):
                     sealed = state.seal()
                 size = state.active_bytes()
+            state.active_size = size
             size += state.frozen_bytes
             if abs(size - self._reserved) > _RESERVE_STEP:
                 self._reserved = size
@@ -246,8 +252,9 @@ class Store(Family):
             if state.failure is None:
                 self._close_in_order()
         finally:
-            self.background.stop()
-            with state.write_lock, state.lock:
+            # In the order of all who take several: no step, commit or edit is under way now.
+            with self.background.turn, state.write_lock, state.edit_lock, state.lock:
+                self.background.stop()
                 state.closed = True
                 state.changed.notify_all()
                 state.lock_file = None
@@ -259,6 +266,7 @@ class Store(Family):
                         if loaded is not None:
                             state.cache.forget(loaded)
             state.let_go()
+            state.graves.clear()
             state.cache.reserve(id(state), 0)
             lsm.lend()
 
@@ -268,7 +276,7 @@ class Store(Family):
             self.flush()
         self.background.stop()
         try:
-            with state.write_lock, state.lock:
+            with state.write_lock, state.edit_lock:
                 if state.log is not None:
                     state.log.finish()
                     state.sync_logs()

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from mainstem.errors import Conflict, Corrupt, Invalid, Unavailable
+from mainstem.errors import Conflict, Corrupt, Invalid, MainstemError, Unavailable
 from mainstem.filesystem import (
     FileSystem,
     LinkingFileSystem,
@@ -14,12 +14,12 @@ from mainstem.filesystem import (
     write_all,
 )
 from mainstem.kernels import crc32c, lsm
-from mainstem.lsm import arrow
+from mainstem.lsm import arrow, edits
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.footer import FOOTER, file_name, padded, read_footer
-from mainstem.lsm.layers import DiskLayer
 from mainstem.lsm.manifest import FileRecord, LayerRecord
 from mainstem.lsm.options import FamilyOptions
+from mainstem.lsm.runset import remove_runs
 from mainstem.lsm.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def checkpoint(store: Store, target: str) -> None:
         if filesystem.listdir(target):
             raise Conflict(f"{target} is not empty: choose another place for the checkpoint")
         # Under the lock no file can be unlinked between choosing and linking it.
-        with state.lock:
+        with state.edit_lock:
             manifest = state.manifest
             for family in manifest.families:
                 for layer in family.layers:
@@ -133,14 +133,21 @@ def ingest(store: Store, paths: list[str], family: Family) -> None:
     if not paths:
         return
     state = store.state
+    records: list[FileRecord] = []
     try:
-        records = [_adopt(store, path, family) for path in paths]
+        for path in paths:
+            # Not a list at once: those adopted before one is refused have to go again.
+            records.append(_adopt(store, path, family))  # noqa: PERF401
         state.filesystem.fsync_directory(state.directory)
         records.sort(key=lambda record: record.min_key)
         for one, other in itertools.pairwise(records):
             if other.min_key <= one.max_key:
                 raise Invalid("the runs overlap: ingest them one after the other")
+    except MainstemError:
+        remove_runs(state.filesystem, state.directory, records)
+        raise
     except OSError as error:
+        remove_runs(state.filesystem, state.directory, records)
         raise Unavailable(f"runs cannot be added to {state.directory}: {error}") from error
     _install(store, family, LayerRecord(0, tuple(records)))
 
@@ -154,28 +161,34 @@ def _install(store: Store, family: Family, record: LayerRecord) -> None:
         while state.frozen and store.background.step():
             pass
         state.check_writable()
-        with state.lock:
-            before = state.disk[family.id]
+        with state.edit_lock:
             try:
-                layer: DiskLayer = state.open_layer(record)
-                state.disk[family.id] = (layer, *before)
-                state.write_manifest()
+                layer = state.open_layer(record)
+                edits.install(state, family.id, (layer, *state.disk[family.id]))
             except OSError as error:
-                state.disk[family.id] = before
                 state.poison(error)
                 raise Unavailable(f"the manifest cannot be written: {error}") from error
-            state.rebuild()
 
 
 def _adopt(store: Store, path: str, family: Family) -> FileRecord:
     """Bring one run into the store's directory and check every block of it."""
-    from mainstem.lsm.check import verify_run
-
     state = store.state
     number = state.next_number()
     target = f"{state.directory}/{file_name(number)}"
-    copy_or_link(state.filesystem, path, target)
-    file = state.filesystem.open(target)
+    try:
+        copy_or_link(state.filesystem, path, target)
+        return _examined(store, path, number, family)
+    except BaseException:
+        if state.filesystem.exists(target):
+            state.unlink(file_name(number))
+        raise
+
+
+def _examined(store: Store, path: str, number: int, family: Family) -> FileRecord:
+    from mainstem.lsm.check import verify_run
+
+    state = store.state
+    file = state.filesystem.open(f"{state.directory}/{file_name(number)}")
     file.fdatasync()
     size = file.size()
     footer = read_footer(file.pread(max(0, size - FOOTER.size), FOOTER.size), size, path)
@@ -201,6 +214,5 @@ def _adopt(store: Store, path: str, family: Family) -> FileRecord:
         None,
     )
     if problem is not None:
-        state.unlink(file_name(number))
         raise Corrupt(f"{path} cannot be added: {problem}")
     return record

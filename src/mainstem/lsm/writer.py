@@ -8,7 +8,7 @@ from typing import Final
 from typing_extensions import Buffer
 
 from mainstem.errors import Corrupt
-from mainstem.filesystem import FileSystem, SpaceAhead, write_all
+from mainstem.filesystem import FileSystem, SpaceAhead, WriteBehind, write_all
 from mainstem.kernels import Memory, crc32c, lsm
 from mainstem.lsm.codecs import CODEC_NAMES, compress
 from mainstem.lsm.footer import (
@@ -63,6 +63,7 @@ class RunWriter:
         self._codec = CODEC_NAMES.index(options.codec if last_level else options.upper_codec)
         self._file = filesystem.open(self._path, create=True)
         self._space = SpaceAhead()
+        self._behind = WriteBehind()
         self._limit = limit
         self._first_key: bytes | None = None
         self._last_key: bytes | None = None
@@ -132,6 +133,7 @@ class RunWriter:
         end = self.position + len(memoryview(data))
         self._space.cover(self._file, self.position, end, self._limit)
         write_all(self._file, data, self.position)
+        self._behind.grown(self._file, end)
         self._entries.append(entries)
         self.position = end
 
