@@ -21,6 +21,7 @@ cdef struct Table:
 cdef class Memtable:
     cdef Row** chunks
     cdef Table* table
+    cdef uint64_t slots  # that the table grows to at once
     cdef readonly Py_ssize_t rows
     cdef readonly Py_ssize_t ordered   # leading rows that came in strictly ascending order
     cdef uint64_t indexed              # leading rows that the table knows; the rest is ordered

@@ -32,6 +32,7 @@ cdef enum:
     _GROUP = 64
     _SMALL = 512  # rows that are added in less time than it may take to get the GIL back
     _ARENA = 1 << 18
+    _SLOTS = 256
     _MANY = 1 << 22  # bytes of rows for which small slabs are not worth it
 
 
@@ -43,28 +44,28 @@ cdef Table* _new_table(uint64_t slots) noexcept nogil:
 
 
 cdef class Memtable:
-    """``expected`` rows get a table of the right size at once; more may come.
+    """``expected`` rows get a table of the right size once some are indexed; more may come.
 
     ``memory`` counts bytes held. ``seed`` is the hash's, as in the runs below.
     """
 
     def __cinit__(self, uint64_t seed, Py_ssize_t expected=0):
-        cdef uint64_t slots = 256
-        while slots * 5 < <uint64_t>expected * 8 and slots < 1 << 31:
-            slots *= 2
+        self.slots = _SLOTS
+        while self.slots * 5 < <uint64_t>expected * 8 and self.slots < 1 << 31:
+            self.slots *= 2
         self.keep = []
         self.arenas = []
         self.slabs = Arena(expected * <Py_ssize_t>sizeof(Row) >= _MANY)
         self.seed = seed
         self.min_stamp = 0x7FFFFFFFFFFFFFFF
         self.chunks = <Row**>calloc(CHUNKS, sizeof(Row*))
-        self.table = _new_table(slots)
+        self.table = _new_table(_SLOTS)
         if self.chunks == NULL or self.table == NULL:
             raise MemoryError("no memory for a memtable")
         self.turn = PyThread_allocate_lock()
         if self.turn == NULL:
             raise MemoryError("no lock for a memtable")
-        self.memory = slots * 8
+        self.memory = _SLOTS * 8
 
     def __dealloc__(self):
         cdef Table* table = self.table
@@ -82,7 +83,7 @@ cdef class Memtable:
 
     cdef int _grow(self) noexcept nogil:
         cdef Table* old = self.table
-        cdef Table* new = _new_table((old.mask + 1) * 2)
+        cdef Table* new = _new_table(max((old.mask + 1) * 2, self.slots))
         cdef uint64_t i, slot, at
         if new == NULL:
             return -1

@@ -1,7 +1,7 @@
 """Back-pressure: writers are let in as fast as the background has lately worked, more or less.
 
-Debt is the larger of two shares: memory beyond one memtable, of the three more that may wait to
-be flushed, what a flush has written already taken off; and layers beyond those of a busy tree,
+Debt is the larger of two shares: memory beyond a memtable and a quarter, of the four that there
+may be, what a flush has written already taken off; and layers beyond those of a busy tree,
 of as many again. Each byte written puts off the next write by a time: that which a flushed byte
 has taken lately, times a factor that grows with debt, from nothing at none over one near half to
 infinity at the whole. So debt settles where writers are as fast as the background, each write
@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mainstem.lsm.state import BUSY, State
+from mainstem.lsm.state import BUSY, FREE, State
 
-_WAITING: Final = 3  # memtables that may wait beside one that is filled
+_MOST: Final = 4  # memtables, full or waiting, at which writers wait for a flush
 _LITTLE: Final = 0.02  # debt, squared, at which writers get twice as much as a line would say
 _SLOWEST: Final = 2e6  # bytes a second that a writer gets in any case while debt is below 1
 _GRAIN: Final = 2e-4  # seconds that are not worth sleeping for; they are added to the next wait
 _LOOK: Final = 0.05  # seconds between looks while waiting
 _HORIZON: Final = 1.0  # seconds that the background's speed is a mean of
-_FIRST_GUESS: Final = 100e6  # bytes a second
+_FIRST_GUESS: Final = 2e8  # bytes a second
 
 
 class Drain:
@@ -71,8 +71,8 @@ class Pressure:
         """0: none, 1: as much as may be."""
         state = self._state
         room = state.options.memtable_bytes
-        waiting = state.active_size + state.frozen_bytes - state.flushed_bytes - room
-        return max(0.0, waiting / (_WAITING * room), state.crowding / BUSY - 1)
+        held = (state.active_size + state.frozen_bytes - state.flushed_bytes) / room
+        return max(0.0, (held - FREE) / (_MOST - FREE), state.crowding / BUSY - 1)
 
     def charge(self, size: int) -> None:
         """A commit took ``size`` bytes of memory; the caller holds ``write_lock``."""

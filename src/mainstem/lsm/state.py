@@ -7,6 +7,7 @@ held for no I/O: each commit takes it. Readers take none: they read ``view``.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ from mainstem.lsm.options import StoreOptions
 _MUCH: Final = 1 << 22  # bytes of a memtable that call for a large slab at once
 _NEW: Final = tuple.__new__  # of a named tuple, per commit: its own does the same in Python
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
+FREE: Final = 1.25  # memtables, full or waiting, that nobody pays for
 BUSY: Final = 3.0  # times fan_in: layers of a family that are many, though nothing is wrong
 
 
@@ -74,8 +76,8 @@ class State(Memtables):
         self.published = self.sequence
         self.active_size = 0  # bytes in memtables that take writes, as of the last commit
         self.frozen_bytes = 0
-        self.flushed_bytes = 0.0  # of those, what the flush under way has written
-        self.calm = True  # no debt worth a look (see ``pressure``)
+        self._flushed = 0.0
+        self.ease = math.inf  # what ``active_size`` may be before there is debt (``pressure``)
         self.crowding = 0.0  # layers of the family that has most, in units of its fan-in
         self._marks: Marks = {}
         self._sealed: Marks = {}
@@ -113,12 +115,31 @@ class State(Memtables):
             for family, sealed in self._sealed.items()
         }
         self.frozen_bytes = sum(each.memory for each in self.frozen)
-        self.flushed_bytes = min(self.flushed_bytes, self.frozen_bytes)
+        self._flushed = min(self._flushed, self.frozen_bytes)
         self.crowding = max(
             len(self.disk[number]) / family.options.fan_in
             for number, family in self.families.items()
         )
-        self.calm = not self.frozen and self.crowding <= BUSY
+        self._reckon()
+
+    @property
+    def flushed_bytes(self) -> float:
+        """Of ``frozen_bytes``, what the flush under way has written."""
+        return self._flushed
+
+    @flushed_bytes.setter
+    def flushed_bytes(self, size: float) -> None:
+        self._flushed = size
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """Find ``ease``, so that commits without debt need not look at it."""
+        if self.crowding > BUSY:
+            self.ease = -1.0
+        elif self.frozen:
+            self.ease = FREE * self.options.memtable_bytes - self.frozen_bytes + self._flushed
+        else:
+            self.ease = math.inf
 
     def let_go(self) -> None:
         """Of memtables and files, now that the store is closed.

@@ -140,7 +140,7 @@ class Store(Family):
         state = self.state
         options = state.options
         record = encode_commit(state.arena, operations, position)
-        if not state.calm:
+        if state.active_size > state.ease:
             self.pressure.wait()
         if state.closed:
             state.check_open()
@@ -148,7 +148,7 @@ class Store(Family):
         with state.write_lock:
             sequence = state.commit(record, operations, position)
             size = state.active_bytes()
-            if not state.calm:
+            if size > state.ease:
                 self.pressure.charge(size - state.active_size)
             if size >= options.memtable_bytes:
                 # This commit is made; if its log cannot be followed by another, the next write
