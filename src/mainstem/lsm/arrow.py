@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 from mainstem.errors import Invalid
 from mainstem.kernels import Memory, lsm
+from mainstem.lsm.arguments import check_bytes
 
 #: Width of entries by class of array, as ``lsm.Column`` counts it; 0 stands for that of the type.
 #: Filled when the first array comes, for pyarrow is imported by then.
 _PLAIN: Final[dict[type, int]] = {}
 
 
-def single(value: bytes) -> lsm.Column:
-    """A column of one entry."""
+def single(value: bytes, what: str = "a key") -> lsm.Column:
+    """A column of one entry. Raises ``Invalid`` for what is not bytes."""
+    if type(value) is not bytes:
+        check_bytes(value, what)
     return lsm.Column(None, value, None, 0, 1, len(value))
 
 
@@ -37,6 +41,8 @@ def column(data: Any, what: str) -> lsm.Column:
 def _column(data: Any, what: str) -> lsm.Column:
     import pyarrow as pa
 
+    if isinstance(data, str | bytes | bytearray | Mapping | Set):
+        raise Invalid(f"the {what} must be an Arrow array or a list of bytes, not {data!r:.60}")
     if isinstance(data, list | tuple):
         if any(not isinstance(each, bytes | None) for each in data):
             raise Invalid(f"{what} in a list must be bytes: encode them (see encode_keys)")
@@ -63,6 +69,16 @@ def _column(data: Any, what: str) -> lsm.Column:
             f"{what} of type {kind} have no byte order of their own: encode them (see encode_keys)"
         )
     return lsm.column_of(data, _PLAIN[type(data)])
+
+
+def named_columns(columns: Any) -> Mapping[str, Any]:
+    """Columns by name, of a mapping or of anything Arrow with a schema. Raises ``Invalid``."""
+    if isinstance(columns, Mapping):
+        return columns
+    schema = getattr(columns, "schema", None)
+    if schema is None or not hasattr(columns, "columns"):
+        raise Invalid(f"columns must be a dict or a pyarrow.RecordBatch, not {columns!r:.60}")
+    return dict(zip(schema.names, columns.columns, strict=True))
 
 
 def numbers(data: Any, rows: int, what: str) -> tuple[Any, str]:

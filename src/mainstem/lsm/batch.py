@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.errors import Invalid
 from mainstem.kernels import lsm
 from mainstem.lsm import arrow
+from mainstem.lsm.arguments import check_bound, check_bytes
 
 if TYPE_CHECKING:
     from mainstem.lsm.family import Family
@@ -66,6 +67,8 @@ class WriteBatch:
         self, family: Family, low: bytes = b"", high: bytes | None = None
     ) -> WriteBatch:
         """Remove every key from ``low`` to below ``high`` (``None``: to the end)."""
+        check_bytes(low, "the low end")
+        check_bound(high, "the high end")
         if high is not None and high <= low:
             return self
         highs = lsm.Column(bytes(8), b"", b"\0", 0, 1, -1) if high is None else arrow.single(high)

@@ -41,12 +41,19 @@ def declare_fields(state: State, number: int, fields: tuple[Field, ...]) -> None
         if family.fields == fields:
             return
         if family.fields:
-            raise Conflict(f"family {family.name!r} merges {family.fields!r}, not {fields!r}")
+            raise Conflict(
+                f"family {family.name!r} merges {_described(family.fields)}, not "
+                f"{_described(fields)}: use a family of its own for each"
+            )
         view = state.view[number]
         if view.disk or any(mark for _, mark in view.memory):
             raise Invalid(f"family {family.name!r} holds rows already: merge into an empty family")
         record = FamilyRecord(number, family.name, family.options, fields)
         _change(state, {**state.families, number: record})
+
+
+def _described(fields: tuple[Field, ...]) -> str:
+    return ", ".join(f"{each.name} ({each.operation} of {each.type})" for each in fields)
 
 
 def _change(state: State, families: dict[int, FamilyRecord]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.errors import Invalid
 from mainstem.kernels import lsm
 from mainstem.lsm import arrow
+from mainstem.lsm.arguments import check_limit, check_operations
 from mainstem.lsm.batch import WriteBatch, put_of
 from mainstem.lsm.families import declare_fields
 from mainstem.lsm.layers import FamilyView
@@ -143,8 +144,7 @@ class Reader:
     ) -> Iterator[lsm.RowList]:
         view = self.view()
         self.store.state.check_open()
-        if batch_rows < 1:
-            raise Invalid(f"batches of {batch_rows} rows: ask for at least one")
+        check_limit(limit, batch_rows)
         low, high = bounds(low, high, prefix or None)
         return scan_rows(
             view,
@@ -191,13 +191,8 @@ class Family(Reader):
         """
         key_column = arrow.column(keys, "keys")
         rows = len(key_column)
-        named = (
-            columns
-            if isinstance(columns, Mapping)
-            else dict(zip(columns.schema.names, columns.columns, strict=True))
-        )
-        if len(named) != len(ops) or not named:
-            raise Invalid(f"{len(named)} columns need as many operations, not {len(ops)}")
+        named = arrow.named_columns(columns)
+        check_operations(ops, len(named))
         fields: list[Field] = []
         parts: list[Any] = []
         for (name, data), operation in zip(named.items(), ops, strict=True):
@@ -214,7 +209,7 @@ class Family(Reader):
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set one key. For many ``put_batch`` is many times faster."""
-        self.put_batch(arrow.single(key), arrow.single(value))
+        self.put_batch(arrow.single(key), arrow.single(value, "a value"))
 
     def delete(self, key: bytes) -> None:
         """Remove one key."""
@@ -230,6 +225,8 @@ class Family(Reader):
 
     def update(self, items: Mapping[bytes, bytes]) -> None:
         """Set all of ``items`` at once, atomically."""
+        if not isinstance(items, Mapping):
+            raise Invalid(f"update takes a dict of keys and values, not {items!r:.60}")
         self.put_batch(list(items), list(items.values()))
 
     def compact(self) -> None:

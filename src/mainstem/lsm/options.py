@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Iterable
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -10,6 +11,7 @@ from mainstem.errors import Invalid
 
 Sync = Literal["batch", "group", "none", "external"]
 Codec = Literal["none", "lz4", "zstd"]
+_CODECS: Final = get_args(Codec)
 
 #: Fold operations of 8-byte fields: name and column type to the number the kernels and the
 #: manifest know (docs/formats-lsm.md). ``count`` sums ones.
@@ -34,6 +36,12 @@ class Field(msgspec.Struct, frozen=True):
     type: str
 
 
+def _refuse(options: Any, what: str, checks: Iterable[tuple[str, bool, str]]) -> None:
+    for name, holds, wanted in checks:
+        if not holds:
+            raise Invalid(f"{what} {name}={getattr(options, name)!r}: it must be {wanted}")
+
+
 class FamilyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How one family is kept; part of the manifest.
 
@@ -54,17 +62,17 @@ class FamilyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         checks = (
-            (256 <= self.block_bytes <= 1 << 22, "block_bytes must be 256 bytes to 4 MiB"),
-            (0 <= self.filter_bits <= 32, "filter_bits must be 0 to 32 bits per key"),
-            (2 <= self.fan_in <= 64, "fan_in must be 2 to 64 runs"),
-            (min(self.ttl_ms, self.window_ms, self.retention_ms) >= 0, "times are not negative"),
-            (not self.retention_ms or self.window_ms, "retention_ms needs window_ms"),
-            (self.codec in ("none", "lz4", "zstd"), "codec must be none, lz4 or zstd"),
-            (self.upper_codec in ("none", "lz4", "zstd"), "upper_codec must be none, lz4 or zstd"),
+            ("block_bytes", 256 <= self.block_bytes <= 1 << 22, "256 bytes to 4 MiB"),
+            ("filter_bits", 0 <= self.filter_bits <= 32, "0 to 32 bits per key"),
+            ("fan_in", 2 <= self.fan_in <= 64, "2 to 64 runs"),
+            ("ttl_ms", self.ttl_ms >= 0, "0 or more"),
+            ("window_ms", self.window_ms >= 0, "0 or more"),
+            ("retention_ms", self.retention_ms >= 0, "0 or more"),
+            ("retention_ms", not self.retention_ms or self.window_ms > 0, "0 without window_ms"),
+            ("codec", self.codec in _CODECS, "none, lz4 or zstd"),
+            ("upper_codec", self.upper_codec in _CODECS, "none, lz4 or zstd"),
         )
-        for holds, message in checks:
-            if not holds:
-                raise Invalid(f"a family cannot have {self!r}: {message}")
+        _refuse(self, "a family cannot have", checks)
 
 
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,15 +94,21 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         checks = (
-            (self.sync in ("batch", "group", "none", "external"), "no such sync"),
-            (self.background in ("thread", "inline", "manual"), "no such background"),
-            (self.memtable_bytes >= 1 << 10, "memtable_bytes must be 1 KiB or more"),
-            (self.file_bytes >= 1 << 10, "file_bytes must be 1 KiB or more"),
-            (self.slice_bytes >= 1 << 8, "slice_bytes must be 256 or more"),
+            (
+                "sync",
+                self.sync in ("batch", "group", "none", "external"),
+                "batch, group, none or external",
+            ),
+            (
+                "background",
+                self.background in ("thread", "inline", "manual"),
+                "thread, inline or manual",
+            ),
+            ("memtable_bytes", self.memtable_bytes >= 1 << 10, "1 KiB or more"),
+            ("file_bytes", self.file_bytes >= 1 << 10, "1 KiB or more"),
+            ("slice_bytes", self.slice_bytes >= 1 << 8, "256 or more"),
         )
-        for holds, message in checks:
-            if not holds:
-                raise Invalid(f"a store cannot be opened with {self!r}: {message}")
+        _refuse(self, "a store cannot be opened with", checks)
 
 
 def fold_spec(fields: tuple[Field, ...]) -> bytes:

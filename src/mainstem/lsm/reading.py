@@ -8,6 +8,7 @@ from typing import Any, Final
 from mainstem.errors import Invalid
 from mainstem.kernels import lsm
 from mainstem.lsm import arrow
+from mainstem.lsm.arguments import check_bound, check_bytes
 from mainstem.lsm.layers import FamilyView, look_up, merger, sources_of
 
 _FIRST_ROWS: Final = 256
@@ -53,9 +54,12 @@ def bounds(
 ) -> tuple[bytes | None, bytes | None]:
     """The range a scan was asked for. Raises ``Invalid`` for a prefix together with a bound."""
     if prefix is None:
+        check_bound(low, "the low end")
+        check_bound(high, "the high end")
         return low, high
     if low is not None or high is not None:
         raise Invalid("a scan has a prefix or bounds, not both")
+    check_bytes(prefix, "a prefix")
     return prefix, prefix_end(prefix)
 
 

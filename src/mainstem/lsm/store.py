@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from os import PathLike, fspath
+from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -13,6 +13,7 @@ from mainstem.filesystem import FileSystem, RealFileSystem
 from mainstem.kernels import lsm
 from mainstem.lsm import cache as caches
 from mainstem.lsm import forks, scheduler
+from mainstem.lsm.arguments import check_name, check_position, path_of
 from mainstem.lsm.background import Background
 from mainstem.lsm.batch import WriteBatch
 from mainstem.lsm.families import find_or_create
@@ -51,7 +52,7 @@ class Store(Family):
         self.clock: Clock = clock or SystemClock()
         self.state = open_state(
             filesystem or RealFileSystem(),
-            fspath(path).rstrip("/"),
+            path_of(path),
             options,
             family_options,
             cache or caches.SHARED,
@@ -108,6 +109,7 @@ class Store(Family):
         Raises ``Conflict`` if it exists with other options than those given, ``Invalid`` if it
         does not exist and is not to be created.
         """
+        check_name(name)
         try:
             wanted = FamilyOptions(**options)
         except TypeError as error:
@@ -128,6 +130,9 @@ class Store(Family):
         ``position`` are numbers of the caller's, such as offsets of a changelog; see
         :attr:`position`. Raises as :class:`Family` says.
         """
+        if not isinstance(batch, WriteBatch):
+            raise Invalid(f"write takes a WriteBatch, not {batch!r:.60}: see also put_batch")
+        check_position(position)
         if batch.store is not None and batch.store is not self:
             raise Invalid("the batch is for another store")
         if not batch.operations and position is None:
@@ -232,13 +237,13 @@ class Store(Family):
         """A store at ``path`` with what is committed now; runs are hard links where possible."""
         from mainstem.lsm.transfer import checkpoint
 
-        checkpoint(self, fspath(path).rstrip("/"))
+        checkpoint(self, path_of(path, "a checkpoint"))
 
     def ingest(self, *paths: str | PathLike[str], family: Family | None = None) -> None:
         """Add run files made by ``write_run``: newer than all that is there, in one step."""
         from mainstem.lsm.transfer import ingest
 
-        ingest(self, [fspath(path) for path in paths], family or self)
+        ingest(self, [path_of(path, "a run") for path in paths], family or self)
 
     # -- the end -----------------------------------------------------------------------------
 
