@@ -60,6 +60,7 @@ bench: $(INTEROP_STAMP)  ## us beside our peers, in one run
 
 bench-lsm: $(STAMP)  ## the state store beside its peers: 12 minutes, ARGS=--quick 3
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench-lsm
+	@sh benchmarks/lsm/install.sh
 	$(BIN)/python -m benchmarks.lsm $(ARGS)
 
 bench-lsm-overwrite: $(STAMP)  ## the state store overwritten for ten minutes
