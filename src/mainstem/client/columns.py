@@ -74,6 +74,15 @@ def slices(data: Any) -> Iterator[Any]:
             yield batch.slice(start, step)
 
 
+def row_count(data: Any) -> int | None:
+    """How many rows ``data`` has, where that costs nothing to know."""
+    if isinstance(data, pa.RecordBatch | pa.Table):
+        return int(data.num_rows)
+    if isinstance(data, dict):
+        data = next(iter(data.values()), ())
+    return len(data) if isinstance(data, list | tuple | pa.Array | pa.ChunkedArray) else None
+
+
 def _batches(data: Any) -> Any:
     try:
         if isinstance(data, pa.RecordBatch):
