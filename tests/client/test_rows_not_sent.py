@@ -42,7 +42,9 @@ def test_an_unknown_topic_names_the_rows(stem: ms.Stem, data: Any, rows: str) ->
 
     async def main() -> None:
         async with await ms.aconnect(stem.address) as client:
-            with pytest.raises(ms.Invalid, match=rf"no topic 'nowhere'.* \[{rows} not sent\]$") as e:
+            with pytest.raises(
+                ms.Invalid, match=rf"no topic 'nowhere'.* \[{rows} not sent\]$"
+            ) as e:
                 await AsyncTopic(client, "nowhere").append(data() if callable(data) else data)
             assert e.value.code == 3
 
