@@ -309,7 +309,8 @@ def number(value: float) -> Any:
 def as_plain(scalar: Any, real: Callable[[float], Any] = number) -> Any:
     kind, types = scalar.type, pa.types
     if types.is_union(kind):
-        return (scalar.type_code, as_plain(scalar.value, real))
+        value = scalar.value  # no scalar where it is null
+        return (scalar.type_code, None if value is None else as_plain(value, real))
     if not scalar.is_valid:
         return None
     if types.is_floating(kind):
