@@ -18,8 +18,10 @@ with tempfile.TemporaryDirectory() as directory, ms.open(directory) as stem:
     def assigned(partitions: list[tuple[str, int]]) -> None:
         print(f"took {len(partitions)} partitions")
 
+    rows = 0
     with stem.consumer("delays", ["flights"], on_assigned=assigned) as consumer:
-        rows = 0
-        while rows < 600:
-            rows += next(consumer).num_rows
+        for batch in consumer:  # pyarrow.RecordBatch
+            rows += batch.num_rows
+            if rows == 600:
+                break
     print(f"then {rows}; {stem.describe_group('delays').lag} to go")

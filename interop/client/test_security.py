@@ -187,6 +187,23 @@ def test_what_may_not_be_done_is_denied(secure: Secure, root: ms.Stem) -> None:
         assert root.access.delete_acls(principal="User:alice") == [looking]
 
 
+def test_the_example_runs(secure: Secure) -> None:
+    """It is what the guide shows."""
+    kafka, files = secure
+    example = Path(__file__).parents[2] / "examples" / "secure.py"
+    arguments = (kafka.listeners["SASL_SSL"], str(files.authority), "root")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(example), *arguments],
+        env={**os.environ, "PASSWORD": PASSWORD},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("root sees ")
+
+
 # --- the command line ----------------------------------------------------------------------------
 
 

@@ -279,12 +279,3 @@ with ms.open(sys.argv[1]) as stem:
         env={**os.environ, "PYTHONUNBUFFERED": "1"}, timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("interrupted [b'y']\n", "")
-
-
-def test_a_record_larger_than_a_broker_reads_at_once_is_said_to_be(tmp_path: Path) -> None:
-    """A broker hangs up on it, which alone looks like a line that breaks."""
-    with ms.open(tmp_path, broker={"request_max_bytes": 10_000_000}, retry_for=0.2) as stem:
-        topic = stem.topic("t", create=True)
-        with pytest.raises(ms.Unavailable, match=r"batch of 20,000,\d+ bytes may be more than the"):
-            topic.append([b"x" * 20_000_000])
-        assert topic.append([b"y"]).rows == 1

@@ -15,6 +15,7 @@ OUTPUT = {
         "heard: posted by a page at offset 0",
         *(f"heard: missed {number} at offset {number + 1}" for number in range(3)),
     ],
+    "live_token.py": ["rooms:42 200 rooms:43 403"],
 }
 
 

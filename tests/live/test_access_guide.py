@@ -1,12 +1,14 @@
-"""What docs/guides/live-access.md shows is read as it stands."""
+"""What docs/guides/live-access.md and live.md show is read as it stands."""
 
 from __future__ import annotations
 
 import re
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from access_kit import bearer, sign_in
 
@@ -17,9 +19,11 @@ from mainstem.live.viewers import ViewerSettings
 
 GUIDE = (Path(__file__).parents[2] / "docs/guides/live-access.md").read_text("utf-8")
 BLOCKS = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+LIVE = (Path(__file__).parents[2] / "docs/guides/live.md").read_text("utf-8")
+ALL = [*BLOCKS, *re.findall(r"```toml\n(.*?)```", LIVE, re.DOTALL)]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("block", ALL, ids=range(len(ALL)))
 def test_every_configuration_is_accepted(block: str, tmp_path: Path) -> None:
     (tmp_path / "live.toml").write_text(block)
     gather(tmp_path / "live.toml", {}, {})
@@ -40,7 +44,7 @@ def test_the_defaults_shown_are_the_defaults() -> None:
 
 def test_the_token_of_the_guide_is_believed() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"jwt": jwt, "time": time}
     exec(code, names)
     table = next(t["access"] for t in map(tomllib.loads, BLOCKS) if "secret" in str(t))
     settings = read_settings({**table, "namespaces": {"rooms": {}}}, loopback=False)

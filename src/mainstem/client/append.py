@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mainstem.client.arguments import MOST_COUNT, check_count, check_text
 from mainstem.client.cluster import Cluster
-from mainstem.client.columns import Columns, record_columns, slices
+from mainstem.client.columns import Columns, record_columns, row_count, slices
 from mainstem.client.formats import Format, Raw, check_format
 from mainstem.client.gathering import Gatherer, StickyTurn, weight
 from mainstem.client.in_order import InOrder
@@ -111,13 +111,13 @@ class Appender:
     async def append(self, data: Any, options: AppendOptions) -> Appended:
         """Write all rows; returns when they are acknowledged as ``acks`` asks.
 
-        On an error nothing is taken back: the message says how many rows were
-        acknowledged, and the error of the first batch that failed is raised.
+        On an error nothing is taken back: the message says which rows failed or were not
+        sent and how many were acknowledged, and the error of the first batch that failed is raised.
         """
         bind = getattr(options.format, "bind", None)
         if bind is not None:  # its schema's name needs the topic's
             options = replace(options, format=bind(self._topic))
-        sent = Sent()
+        sent = Sent(row_count(data))
         ahead: InOrder[_Slice] = InOrder(_AHEAD, partial(self._send, options=options, sent=sent))
         try:
             await self._work_through(data, options, sent, ahead)
@@ -135,10 +135,13 @@ class Appender:
     ) -> None:
         source = slices(data)
         run = _at_once if _is_at_hand(data) else off_loop
+        read = 0
         while sent.failure is None:
             batch = await run(lambda: next(source, None))
             if batch is None:
+                sent.total = read
                 break
+            read += batch.num_rows
             work = self._prepare(batch, options)
             if sent.begun:
                 await ahead.put(work)
@@ -190,6 +193,7 @@ class Appender:
         if sent.failure is not None:
             return
         deadline = self._cluster.deadline()
+        sent.touched += found.rows
         for partition, rows, batches in found.parts:
             if self._gatherer is not None:
                 if batches is None:

@@ -74,6 +74,15 @@ def slices(data: Any) -> Iterator[Any]:
             yield batch.slice(start, step)
 
 
+def row_count(data: Any) -> int | None:
+    """How many rows ``data`` has, where that costs nothing to know."""
+    if isinstance(data, pa.RecordBatch | pa.Table):
+        return int(data.num_rows)
+    if isinstance(data, dict):
+        data = next(iter(data.values()), ())
+    return len(data) if isinstance(data, list | tuple | pa.Array | pa.ChunkedArray) else None
+
+
 def _batches(data: Any) -> Any:
     try:
         if isinstance(data, pa.RecordBatch):
@@ -195,14 +204,17 @@ def _named(batch: Any, names: list[str], name: str | None, default: str) -> Any:
 
 
 def _headers(column: Any) -> Any:
-    """Names and values that are views, as Polars has them, cannot be taken by rows."""
+    """Lists as the kernel knows them. Of views, as Polars has them, rows cannot be taken."""
     kind = None if column is None else getattr(column.type, "value_type", None)
     if kind is None or not pa.types.is_struct(kind):
         return column
     views = [pa.types.is_string_view(f.type) or pa.types.is_binary_view(f.type) for f in kind]
-    if not any(views):
+    plain = pa.types.is_list(column.type)
+    if plain and not any(views):
         return column
     lists = plain_list(column)
+    if not any(views):
+        return lists
     entries = lists.values
     parts = [
         part.cast(pa.binary() if pa.types.is_binary_view(part.type) else pa.string())

@@ -59,6 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         self._socket: Any = None  # where its low-water mark may be moved
         self._low_water = 1
         self._failure: MainstemError | None = None
+        self.hung_up = False  # the broker closed it, or the line broke; nobody here did
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -248,6 +249,7 @@ class Connection(asyncio.BufferedProtocol):
         advice = "retry"
         if self._answers <= 1 and self._sasl is None:
             advice += "; a broker that hangs up at once may want a login (security=) or TLS (tls=)"
+        self.hung_up = self._failure is None
         self._fail(
             Unavailable(f"the connection to {self.name} was lost{detail}: {advice}", code=13)
         )

@@ -24,7 +24,8 @@ class Batch:
     """A record batch, its rows, and who waits: ``done`` becomes its base offset, -1 if unknown.
 
     ``departed`` says that it was sent at least once, ``unwanted`` that it must not be sent again:
-    its append has failed elsewhere.
+    its append has failed elsewhere. ``hang_ups`` counts how often in a row the broker hung up at
+    it, ``hung_up_at`` is which broker, at how many bytes.
     """
 
     data: memoryview
@@ -35,6 +36,8 @@ class Batch:
     departed: bool = False
     unwanted: bool = False
     stamped: tuple[int, int, int] | None = None
+    hang_ups: int = 0
+    hung_up_at: tuple[int, int] | None = None
 
     @property
     def codec(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mainstem.client.cluster import Cluster, raise_for
 from mainstem.client.connection import Connection
+from mainstem.client.hang_ups import HangUps
 from mainstem.client.kafka_errors import STALE_METADATA, error_for, is_retriable
 from mainstem.client.lanes import MAX_IN_FLIGHT, Batch, Lane
 from mainstem.client.produce_request import PRODUCE, TopicBatches, body_parts
@@ -21,9 +22,7 @@ from mainstem.wire import Message
 
 INIT_PRODUCER_ID = 22
 _OUT_OF_ORDER, _DUPLICATE, _UNKNOWN_PRODUCER, _UNKNOWN_TOPIC = 45, 46, 59, 3
-_NETWORK = 13
 _ROWS_AT = 57
-_LARGE_BYTES = 8 << 20  # beyond it a broker that hangs up may do so because of it
 _REQUEST_BYTES = 4 << 20
 
 
@@ -39,6 +38,7 @@ class _Sent(NamedTuple):
     version: int
     topics: dict[str, TopicBatches]
     timeout: float
+    size: int
 
 
 async def _answer_of(sent: _Sent) -> dict[tuple[Any, int], Message] | None:
@@ -75,6 +75,7 @@ class Producer:
         self._lanes: dict[tuple[str, int, int], Lane] = {}
         self._active: set[Lane] = set()
         self._requests: Counter[int] = Counter()
+        self._hang_ups = HangUps(cluster)
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._unsent: Counter[int] = Counter()  # requests that wait for their turn
         self._serials = itertools.count()
@@ -176,9 +177,13 @@ class Producer:
             sent = sent or await self._in_turn(node, acks, load)
             answer = {} if sent is None else await _answer_of(sent)
         except Exception as error:  # a bug here must not leave its append waiting for ever
+            size, line = (0, None) if sent is None else (sent.size, sent.connection)
+            self._hang_ups.lost(node, size, [batch for _, batch in load], line)
             for lane, batch in load:
                 self._lost(lane, batch, error)
         else:
+            if sent is not None and answer is not None:
+                self._hang_ups.answered(node, sent.size)
             for lane, batch in load:
                 self._settle(lane, batch, answer)
         finally:
@@ -221,7 +226,7 @@ class Producer:
             version, acks, int(timeout * 1000), topics.values(), self.transactional_id
         )
         waiter = connection.start(PRODUCE, version, parts, answered=acks != 0)
-        return _Sent(connection, waiter, version, topics, timeout + 1)
+        return _Sent(connection, waiter, version, topics, timeout + 1, sum(map(len, parts)))
 
     def _by_topic(self, load: Load) -> dict[str, TopicBatches]:
         topics: dict[str, TopicBatches] = {}
@@ -312,7 +317,13 @@ class Producer:
         return int(answer.producer_id), int(answer.producer_epoch)
 
     async def _recover(self, lane: Lane) -> None:
-        """All are home: give up what is late, wait a moment, then send the rest again."""
+        """All are home: give up what is late or in vain, wait a moment, send the rest again."""
+        for batch in list(lane.failed):
+            if error := await self._hang_ups.verdict(lane, batch):
+                lane.failed.remove(batch)
+                lane.fail(batch, error)
+        if not lane.failed:
+            return
         deadline = min((batch.deadline for batch in lane.failed), key=lambda found: found.left)
         patient = await deadline.pause()
         for batch in list(lane.failed):
@@ -360,14 +371,8 @@ def _patience(load: Load) -> float:
 
 def _given_up(lane: Lane, batch: Batch) -> MainstemError:
     cause = lane.cause
-    hint = ""
-    if cause is not None and cause.code == _NETWORK and len(batch.data) > _LARGE_BYTES:
-        hint = (
-            f"; a record batch of {len(batch.data):,} bytes may be more than the broker reads at "
-            "once (socket.request.max.bytes of Apache Kafka), and it hangs up then"
-        )
     return Unavailable(
         f"{batch.rows} rows for {lane.name} were not acknowledged within "
-        f"{batch.deadline.seconds:g} s, and may be written or not: {cause}{hint}",
+        f"{batch.deadline.seconds:g} s, and may be written or not: {cause}",
         code=None if cause is None else cause.code,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mainstem.client.gathering import Piece
 from mainstem.client.lanes import Batch
-from mainstem.errors import MainstemError
+from mainstem.errors import Invalid, MainstemError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,16 @@ class Appended:
 
 
 class Sent:
-    """The batches of one append, in order, and the first failure among them."""
+    """The batches of one append, in order, and the first failure among them.
 
-    def __init__(self) -> None:
+    ``total`` is how many rows it has, ``None`` while only the source knows.
+    """
+
+    def __init__(self, total: int | None = 0) -> None:
         self.failure: BaseException | None = None
+        self.total = total
         self.begun = 0  # rows of the slices before the one under way
+        self.touched = 0  # with those of the one under way: later ones were surely not sent
         self._batches: list[tuple[int, Batch | Piece]] = []
         self._rows: list[tuple[int, int] | None] = []  # first and last of each batch
 
@@ -68,15 +73,28 @@ class Sent:
             self._note(done)
 
     def partial(self, error: BaseException) -> BaseException:
-        """``error``, with the rows that failed and how many were acknowledged."""
+        """``error``, with the rows that failed or were not sent, and how many were acknowledged."""
+        unsent = self._unsent()
         if not self._batches:
-            return error
+            if not unsent or not isinstance(error, MainstemError) or _is_of_the_call(error):
+                return error
+            return type(error)(f"{error} [{unsent}]", code=error.code)
         written = sum(batch.rows for _, batch in self._batches if _acknowledged(batch))
         if not isinstance(error, MainstemError):  # the source's own, or a format's
             error.add_note(f"{written} rows were acknowledged")
             return error
-        which = self._where(error)
+        which = self._where(error) + (f"{unsent}; " if unsent else "")
         return type(error)(f"{error} [{which}{written} rows were acknowledged]", code=error.code)
+
+    def _unsent(self) -> str:
+        """The rows that no request held, numbered from 0 as appended."""
+        first = self.touched
+        if self.total is None:
+            return f"row {first} and all after it were not sent"
+        last = self.total - 1
+        if first >= last:
+            return f"row {first} was not sent" if first == last else ""
+        return f"rows {first} to {last} were not sent"
 
     def _where(self, error: BaseException) -> str:
         """The rows of the batch that failed with ``error``, numbered from 0 as appended."""
@@ -103,6 +121,11 @@ class Sent:
             else:
                 found[partition] = Written(before.first_offset, last, before.rows + rows)
         return Appended(sum(batch.rows for _, batch in self._batches), dict(sorted(found.items())))
+
+
+def _is_of_the_call(error: MainstemError) -> bool:
+    """Whether the arguments or the data are wrong, which the message says, whichever the rows."""
+    return isinstance(error, Invalid) and error.code is None
 
 
 def _acknowledged(batch: Batch | Piece) -> bool:

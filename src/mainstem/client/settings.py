@@ -14,7 +14,7 @@ from mainstem.wire import Message
 
 DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS = 32, 44
 TOPIC: Final = 2
-_BROKER: Final = 4
+BROKER: Final = 4
 _SET, _RESET = 0, 1
 _SOURCES = {
     1: "topic", 2: "broker", 3: "brokers", 4: "broker file", 5: "default", 6: "logger",
@@ -49,9 +49,9 @@ def check_settings(config: Mapping[str, Any]) -> None:
         check_text("config, a name", name, code=40)
 
 
-def question(kind: int, name: str) -> Message:
-    """What asks for all settings of a resource."""
-    resource = Message(resource_type=kind, resource_name=name, configuration_keys=None)
+def question(kind: int, name: str, keys: list[str] | None = None) -> Message:
+    """What asks for all settings of a resource, or for these."""
+    resource = Message(resource_type=kind, resource_name=name, configuration_keys=keys)
     return Message(resources=[resource], include_synonyms=False, include_documentation=True)
 
 
@@ -92,13 +92,13 @@ class BrokerSettings:
 
     async def get(self, broker: int | None) -> list[Setting]:
         """All of a broker's; with ``None`` those that were set for all."""
-        result = await self._ask(broker, DESCRIBE_CONFIGS, question(_BROKER, _name(broker)))
+        result = await self._ask(broker, DESCRIBE_CONFIGS, question(BROKER, _name(broker)))
         return answered(result)
 
     async def alter(self, broker: int | None, config: Mapping[str, Any]) -> None:
         """Change them without a restart. Raises ``Invalid`` for one that needs one."""
         check_settings(config)
-        message = change(_BROKER, _name(broker), config)
+        message = change(BROKER, _name(broker), config)
         await self._ask(broker, INCREMENTAL_ALTER_CONFIGS, message)
 
     async def _ask(self, broker: int | None, api_key: int, message: Message) -> Message:

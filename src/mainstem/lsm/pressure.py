@@ -1,6 +1,6 @@
 """Back-pressure: writers are let in as fast as the background has lately worked, more or less.
 
-Debt is the larger of two shares: memory beyond a memtable and a quarter, of the four that there
+Debt is the larger of two shares: memory beyond two memtables, of three and a half that there
 may be, what a flush has written already taken off; and layers beyond those of a busy tree,
 of as many again. Each byte written puts off the next write by a time: that which a flushed byte
 has taken lately, times a factor that grows with debt, from nothing at none over one near half to
@@ -18,7 +18,7 @@ from typing import Final
 
 from mainstem.lsm.state import BUSY, FREE, State
 
-_MOST: Final = 4  # memtables, full or waiting, at which writers wait for a flush
+_MOST: Final = 3.5  # memtables, full or waiting, at which writers wait for a flush
 _LITTLE: Final = 0.02  # debt, squared, at which writers get twice as much as a line would say
 _SLOWEST: Final = 2e6  # bytes a second that a writer gets in any case while debt is below 1
 _GRAIN: Final = 2e-4  # seconds that are not worth sleeping for; they are added to the next wait

@@ -25,7 +25,7 @@ from mainstem.lsm.options import StoreOptions
 _MUCH: Final = 1 << 22  # bytes of a memtable that call for a large slab at once
 _NEW: Final = tuple.__new__  # of a named tuple, per commit: its own does the same in Python
 Marks = dict[int, tuple[tuple[MemoryLayer, int], ...]]
-FREE: Final = 1.25  # memtables, full or waiting, that nobody pays for
+FREE: Final = 2.0  # memtables, full or waiting, that nobody pays for
 BUSY: Final = 3.0  # times fan_in: layers of a family that are many, though nothing is wrong
 
 
