@@ -13,10 +13,10 @@ from mainstem.cli.output import note, show
 
 
 def doctor(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A node's data directory.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A node's data directory, or a state store.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check a data directory that no node is using, and change nothing.
+    """Check a node's data directory or a state store that nobody is using, and change nothing.
 
     Exit code 1 when something needs a person; warnings heal at the next start.
     """
