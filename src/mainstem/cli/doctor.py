@@ -13,7 +13,9 @@ from mainstem.cli.output import note, show
 
 
 def doctor(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A node's data directory, or a state store.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A node's data directory, or a state store.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Check a node's data directory or a state store that nobody is using, and change nothing.
