@@ -54,7 +54,7 @@ def fixed(kind: Any) -> st.SearchStrategy[bytes]:
 
 def decimals(kind: Any) -> st.SearchStrategy[Decimal]:
     most = 10**kind.precision - 1
-    return st.integers(-most, most).map(lambda digits: Decimal(f"{digits}E-{kind.scale}"))
+    return st.integers(-most, most).map(lambda digits: Decimal(f"{digits}E{-kind.scale}"))
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:

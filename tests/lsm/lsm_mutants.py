@@ -253,6 +253,9 @@ MUTANTS: Final = (
            "        try:\n            self._behind.grown(self._file, end)\n"
            "        except OSError:\n            pass", FAULTS),
     # Nobody waits for what others have to do.
+    Mutant("graves: a file that somebody has open is cut", "lsm/graves.py",
+           "    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)  # OSError: it is open elsewhere",
+           "", "tests/lsm/test_lsm_stalls.py"),
     Mutant("graves: a file that a checkpoint names is cut", "lsm/graves.py",
            "return 0 if found.st_nlink else found.st_size", "return found.st_size", STALLS),
     Mutant("graves: the last reader closes", "lsm/runfile.py",

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from mainstem.lsm import FamilyOptions, Store, graves, scheduler
+from mainstem.lsm import BlockCache, FamilyOptions, Store, graves, scheduler
 from mainstem.testing.filesystem import CrashFileSystem
 
 KEYS = [b"%05d" % n for n in range(2000)]
 
 
-def two_runs(path: Path) -> Store:
+def two_runs(path: Path, cache: BlockCache | None = None) -> Store:
     """A store of two runs that the next step merges."""
     store = Store.open(
-        path, background="manual", sync="none", family_options=FamilyOptions(fan_in=2)
+        path,
+        background="manual",
+        sync="none",
+        family_options=FamilyOptions(fan_in=2),
+        cache=cache,
     )
     for value in (b"a" * 50, b"b" * 50):
         store.put_batch(KEYS, [value] * len(KEYS))
@@ -78,6 +82,38 @@ def test_a_file_that_a_checkpoint_names_is_not_cut(
     store.close()
     with Store.open(tmp_path / "copy", create=False) as copy:
         assert copy.get_batch(KEYS).to_pylist() == [b"b" * 50] * len(KEYS)
+
+
+def test_a_file_is_not_cut_while_a_snapshot_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graves, "_PIECE", 10_000)
+    with two_runs(tmp_path / "s", cache=BlockCache(0)) as store:
+        snapshot = store.snapshot()
+        store.put_batch(KEYS, [b"c" * 50] * len(KEYS))
+        store.compact()
+        store.wait_idle()
+        assert store.state.disk[0][0].size > 10_000
+        assert snapshot.get_batch(KEYS).to_pylist() == [b"b" * 50] * len(KEYS)
+        assert list(snapshot.values()) == [b"b" * 50] * len(KEYS)
+        snapshot.close()
+
+
+def test_a_file_is_not_cut_while_the_reader_of_a_checkpoint_has_it_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graves, "_PIECE", 10_000)
+    with two_runs(tmp_path / "s", cache=BlockCache(0)) as store:
+        store.checkpoint(tmp_path / "copy")
+        cache = BlockCache(0)
+        with Store.open(tmp_path / "copy", background="manual", cache=cache) as copy:
+            snapshot = copy.snapshot()
+            copy.compact()  # neither names the old files now
+            copy.wait_idle()
+            store.compact()
+            store.wait_idle()
+            assert snapshot.get_batch(KEYS).to_pylist() == [b"b" * 50] * len(KEYS)
+            snapshot.close()
 
 
 def test_files_go_with_their_last_reader_not_with_the_next_search_for_cycles(

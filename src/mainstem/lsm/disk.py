@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from mainstem.errors import Closed, Unavailable
@@ -125,10 +126,11 @@ class Disk:
             if loaded is not None:
                 self.cache.forget(loaded)
             file.body.grave = self.graves  # which takes it when the last reader is gone
-            self.unlink(file_name(file.record.id))
+            with contextlib.suppress(OSError):  # the next open does it
+                self.filesystem.unlink(f"{self.directory}/{file_name(file.record.id)}")
 
     def unlink(self, name: str) -> None:
-        """Remove a file nobody needs; if the disk refuses, the next open does it."""
+        """Remove a file that nobody reads; if the disk refuses, the next open does it."""
         path = f"{self.directory}/{name}"
         try:
             file = self.filesystem.open(path)

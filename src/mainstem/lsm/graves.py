@@ -8,6 +8,7 @@ the background cuts files down, some megabytes with each of its slices.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections import deque
 from typing import Final
@@ -51,8 +52,18 @@ class Graves:
 
 
 def _unnamed_bytes(file: File) -> int:
-    """The size of a file without a name; 0 for one that a checkpoint, say, still names."""
+    """The size of a file that has no name and that nobody else has open; 0 for any other.
+
+    Readers of this store hold a run's own descriptor, and it comes here after them. But a
+    checkpoint shares its files with the store it is of, so somebody else may read one that neither
+    names any more. A write lease (fcntl(2), F_SETLEASE) is given only for a file that is open once.
+    """
     if not isinstance(file, RealFile):
         return 0
-    found = os.fstat(file.fileno())
-    return 0 if found.st_nlink else found.st_size
+    descriptor = file.fileno()
+    found = os.fstat(descriptor)
+    if found.st_nlink:
+        return 0
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)  # OSError: it is open elsewhere
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return found.st_size
