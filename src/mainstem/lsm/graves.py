@@ -60,10 +60,15 @@ def _unnamed_bytes(file: File) -> int:
     """
     if not isinstance(file, RealFile):
         return 0
-    descriptor = file.fileno()
-    found = os.fstat(descriptor)
-    if found.st_nlink:
-        return 0
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)  # OSError: it is open elsewhere
+    found = os.fstat(file.fileno())
+    return 0 if found.st_nlink or not _open_once(file.fileno()) else found.st_size
+
+
+def _open_once(descriptor: int) -> bool:
+    """Whether nobody but ``descriptor``, which is open for writing, has its file open."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError:
+        return False
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return found.st_size
+    return True
