@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import socket
 import struct
 import threading
@@ -118,3 +120,24 @@ def test_a_half_close_ends_one_direction_only(server: Server) -> None:
 def test_faults_that_there_are_not_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="choose from"):
         FaultProxy("127.0.0.1:1", seed=1, **options)  # type: ignore[arg-type]
+
+
+class EndsWhileDropping(FaultProxy):
+    """One that is told to stop just as a connection of it has come to its end."""
+
+    async def _drop(
+        self, pumps: list[asyncio.Task[bool]], ends: list[asyncio.StreamWriter]
+    ) -> None:
+        self._stop.set()
+        await super()._drop(pumps, ends)
+
+
+def test_a_proxy_that_ends_as_a_connection_does_leaves_no_socket_open(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EndsWhileDropping(server.address, seed=1) as proxy:
+        proxy.calm = True
+        talk(proxy, FRAMES)
+        assert server.done.wait(PATIENCE)
+    gc.collect()  # a socket left open is a warning now, and fails this test
+    assert caplog.records == []

@@ -102,10 +102,14 @@ class FaultProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await server.wait_closed()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._forward(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Also for one that is cancelled before it has begun.
+        task.add_done_callback(lambda _: writer.transport.abort())
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = self._connections = self._connections + 1
         ends = [writer]
         pumps: list[asyncio.Task[bool]] = []
@@ -125,18 +129,18 @@ class FaultProxy:
             pass  # nobody there, or the end of the proxy: the client is told by the reset
         finally:
             await self._drop(pumps, ends)
-            self._tasks.discard(task)
 
     async def _drop(
         self, pumps: list[asyncio.Task[bool]], ends: list[asyncio.StreamWriter]
     ) -> None:
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        # All ends first: the end of the proxy may cancel the wait for them.
         for end in ends:
             end.transport.abort()
-            with contextlib.suppress(OSError):
-                await end.wait_closed()
+        for pump in pumps:
+            pump.cancel()
+        closed = [end.wait_closed() for end in ends]
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*pumps, *closed, return_exceptions=True)
 
     async def _pump(
         self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
