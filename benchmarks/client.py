@@ -48,7 +48,12 @@ PEERS = ["confluent-kafka", "aiokafka", "kafka-python"]
 ROWS = {"mainstem": 8_000_000, "confluent-kafka": 800_000, "aiokafka": 40_000}
 FEWEST = 20_000
 APPENDS: dict[str, str | int] = {"append (acks=all)": "all", "append (acks=1)": 1}
-CASES = list(itertools.product((100, 1000), (1, 12), (False, True), (None, "zstd")))
+CODECS = (None, "zstd", "zstd level 3")
+CASES = [
+    case
+    for case in itertools.product((100, 1000), (1, 12), (False, True), CODECS)
+    if case[0] == 100 or case[3] != "zstd level 3"
+]
 BAR = 10
 PATIENCE = 90.0  # seconds
 
@@ -144,10 +149,9 @@ def run(context: Context) -> list[PeerRow]:
         rows: list[PeerRow] = []
         for size, partitions, as_json, codec in CASES:
             # Quick: the gates, and one of each kind.
-            if context.quick and not (
-                (partitions, as_json, codec) == (1, False, None)
-                or ((size, partitions) == (100, 12) and as_json == bool(codec))
-            ):
+            plain = (partitions, as_json, codec) == (1, False, None)
+            shown = {(100, 12, False, None), (100, 12, True, "zstd")}
+            if context.quick and not plain and (size, partitions, as_json, codec) not in shown:
                 continue
             rows += _case(bench, size, partitions, as_json, codec)
         return rows + _round_trip(bench)
@@ -159,15 +163,17 @@ def _case(
     label = f"{size} B, {partitions} part., {'JSON' if as_json else 'raw'}, {codec or 'none'}"
     bench.context.progress(f"client: {label}")
     plain = not as_json and codec is None
+    level = (3 if codec == "zstd level 3" else 1) if codec else None
     found: dict[str, dict[str, list[Any]]] = {do: {} for do in (*APPENDS, "consume")}
     for turn in range(bench.context.pick(5, 3) if plain else 3):
         for name in ["mainstem", *PEERS]:
             scale = 8 if size == 1000 else 1
             rows = max(FEWEST, ROWS.get(name, 0) // scale)
-            task = {"size": size, "partitions": partitions, "json": as_json, "codec": codec}
+            task = {"size": size, "partitions": partitions, "json": as_json}
+            task |= {"codec": codec and "zstd", "level": level}
             if name == "mainstem" and not plain:
                 rows = rows // 20_000 * 10_000
-            if name in PEERS[1:] and turn:  # the slow peers: information, once
+            if name in PEERS[1:] and (turn or level == 3):  # the slow peers: information, once
                 continue
             task |= {"rows": rows}
             for do, answer in _turn(bench, name, partitions, task, plain or bool(codec)):
@@ -190,7 +196,7 @@ def _turn(
                 yield what, answer
             if name == "mainstem" and bare and acks == "all":
                 plain = task["codec"] is None
-                loops = _bare(bench, topic, rows) if plain else _codec(bench, task["size"], rows)
+                loops = _bare(bench, topic, rows) if plain else _codec(bench, task)
                 yield from ((what, answer | {"bare": True}) for what, answer in loops.items())
 
 
@@ -211,10 +217,10 @@ def _bare(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
     return {what: answer | {"rows": answer["rows"] * share} for what, answer in found.items()}
 
 
-def _codec(bench: Bench, size: int, rows: int) -> dict[str, Any]:
+def _codec(bench: Bench, task: dict[str, Any]) -> dict[str, Any]:
     """The compression and nothing else."""
-    ask = bench.workers["bare"].ask
-    there, back = (ask("codec", size=size, rows=rows, back=back) for back in (False, True))
+    task = {name: task[name] for name in ("size", "rows", "level")}
+    there, back = (bench.workers["bare"].ask("codec", back=back, **task) for back in (False, True))
     return {"consume": back} | dict.fromkeys(APPENDS, there)
 
 

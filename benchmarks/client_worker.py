@@ -98,6 +98,7 @@ class Mainstem:
         table = _table(task["rows"], task["size"], task["json"])
         topic = self.stem.topic(task["topic"])
         options = {"compression": task["codec"], "format": self._format(task)}
+        options["compression_level"] = task["level"]
         return timed(lambda: topic.append(table, acks=task["acks"], **options).rows)
 
     def consume(self, task: Task) -> Task:
@@ -142,6 +143,8 @@ class Confluent:
         from confluent_kafka import Producer
 
         settings = {"compression.type": task["codec"] or "none", "linger.ms": 5}
+        if task["level"]:
+            settings["compression.level"] = task["level"]
         # As many as fit: otherwise produce() raises BufferError, and waiting for it is slower.
         limits = {"queue.buffering.max.messages": 2_000_000, "batch.size": BATCH_BYTES}
         memory = {"queue.buffering.max.kbytes": 1_000_000}
@@ -391,11 +394,12 @@ class Bare:
         rows = min(task["rows"], 100_000_000 // task["size"])
         values = _table(rows, task["size"], False)["value"].combine_chunks()
         blocks = list(encode_batches(values, batch_bytes=BATCH_BYTES, now_ms=0))
-        packed = [compress(ZSTD, block) for block in blocks]
+        squeeze = partial(compress, ZSTD, level=task["level"])
+        packed = [squeeze(block) for block in blocks]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             if task["back"]:
                 return timed(lambda: rows * all(pool.map(partial(decompress, ZSTD), packed)))
-            return timed(lambda: rows * all(pool.map(partial(compress, ZSTD), blocks)))
+            return timed(lambda: rows * all(pool.map(squeeze, blocks)))
 
 
 def _dial(address: str) -> socket.socket:

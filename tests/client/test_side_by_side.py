@@ -116,3 +116,11 @@ def test_the_loop_slices_only_what_is_at_hand(
     make_topic().append(data)
     assert (names == {LOOP}) == on_the_loop
     assert (LOOP in names) == on_the_loop
+
+
+def test_the_first_slice_is_small_as_nothing_is_done_beside_it() -> None:
+    rows = pa.record_batch({"value": [b"x" * 100] * 400_000})
+    sizes = [found.num_rows for found in append.slices(rows)]
+    assert sum(sizes) == 400_000
+    assert sizes[0] == sizes[1] // 8
+    assert set(sizes[1:-1]) == {sizes[1]}

@@ -99,7 +99,7 @@ def test_size_cuts_between_batches() -> None:
 
 def test_what_is_compressed_counts_for_more() -> None:
     batch = batch_of([Record(b"y" * 100)] * 50, attributes=4)
-    data = encode(batch, lambda body: compress(4, body))
+    data = encode(batch, lambda body: bytes(compress(4, body)))
     spool = Spool()
     spool.add(chunk(data))
     assert spool.size == 64 * len(data)  # a guess

@@ -21,7 +21,7 @@ def run(data: bytes, start: int = 0, end: int = END) -> Run:
 def packed(base: int, *values: bytes) -> bytes:
     records = [Record(value) for value in values]
     batch = batch_of(records, base_offset=base, attributes=4)
-    return encode(batch, lambda body: compress(4, body))
+    return encode(batch, lambda body: bytes(compress(4, body)))
 
 
 def read(*runs: Run, **options: Any) -> list[tuple[list[bytes], list[tuple[int, int, Any]]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 
 from mainstem.errors import Invalid
 from mainstem.kernels import read_batches, read_header
-from mainstem.wire import encode_batch, encode_batches
+from mainstem.wire import Squeeze, decompress, encode_batch, encode_batches
 from reference.record_batch import Record, decode
 
 VALUES = [b"one", None, b"", b"four" * 30]
@@ -208,3 +209,42 @@ def test_record_larger_than_the_target_gets_its_own_batch() -> None:
     batches = list(encode_batches(values, batch_bytes=200, now_ms=0))
     assert [read_header(b).record_count for b in batches] == [1, 1, 1]
     assert [decode(bytes(b)).records[0].value for b in batches] == values
+
+
+def sizes_of(values: list[bytes], squeeze: Squeeze, codec: int) -> list[tuple[int, int]]:
+    """Of each batch, its bytes before and after compression; all rows are in them."""
+    batches = list(
+        encode_batches(values, batch_bytes=10_000, codec=codec, squeeze=squeeze, now_ms=0)
+    )
+    found = [decode(bytes(batch), lambda body: bytes(decompress(codec, body))) for batch in batches]
+    assert [record.value for batch in found for record in batch.records] == values
+    plain = [sum(len(record.value or b"") for record in batch.records) for batch in found]
+    return list(zip(plain, map(len, batches), strict=True))
+
+
+@pytest.mark.parametrize("codec", range(1, 5))
+def test_compressed_batches_grow_to_four_times_as_much_before_compression(codec: int) -> None:
+    values = [b"%05d and the same words again" % n for n in range(5_000)]
+    squeeze = Squeeze()
+    (first, _), *later = sizes_of(values, squeeze, codec)
+    assert first < 10_000, "nothing is known yet"
+    assert 20_000 < max(plain for plain, _ in later) < 40_000
+    assert all(packed <= 10_000 for _, packed in later)
+    again = sizes_of(values, squeeze, codec)
+    assert again[0][0] > 20_000, "what was learnt is kept"
+
+
+@pytest.mark.parametrize("codec", range(1, 5))
+def test_a_batch_that_compresses_worse_than_those_before_is_cut(codec: int) -> None:
+    """None is larger on the wire than a batch without a codec may be, but for its framing."""
+    rng, squeeze = random.Random(codec), Squeeze()
+    squeeze.learn(40_000, 1_000)
+    sizes = sizes_of([rng.randbytes(100) for _ in range(1_000)], squeeze, codec)
+    assert all(packed <= 10_100 for _, packed in sizes)
+    assert squeeze.times == 1
+
+
+def test_batches_without_a_codec_learn_nothing() -> None:
+    values = [b"the same words again"] * 5_000
+    batches = list(encode_batches(values, batch_bytes=10_000, now_ms=0))
+    assert max(map(len, batches)) <= 10_000

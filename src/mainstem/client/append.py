@@ -24,7 +24,7 @@ from mainstem.client.sent import Appended, Sent
 from mainstem.client.threads import off_loop
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Invalid
-from mainstem.wire import encode_batches
+from mainstem.wire import Squeeze, encode_batches
 
 Acks = Literal["all", 1, 0]
 _ACKS: dict[Any, int] = {"all": -1, -1: -1, 1: 1, 0: 0}
@@ -102,6 +102,7 @@ class Appender:
         self._producer = producer
         self._topic = topic
         self._turn = Turn()
+        self._squeezes: dict[str | None, Squeeze] = {}
         self._gatherer: Gatherer | None = None
         if cluster.config.linger > 0:
             self._turn = sticky = StickyTurn()
@@ -238,6 +239,7 @@ class Appender:
                 batch_bytes=options.batch_bytes,
                 codec=CODECS[options.compression],
                 level=options.compression_level,
+                squeeze=self._squeezes.setdefault(options.compression, Squeeze()),
                 sealed=_ACKS[options.acks] != -1,  # else a lane does, with its producer's numbers
                 now_ms=self._clock.now_ms(),
             )

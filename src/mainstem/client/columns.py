@@ -23,6 +23,7 @@ _IGNORED: Final = frozenset({"_topic", "_offset", "_error"})
 BOOKKEEPING: Final = frozenset({KEY, TIMESTAMP, HEADERS, PARTITION}) | _IGNORED
 _SLICE_BYTES: Final = 8 << 20
 _SLICE_ROWS: Final = 128 * 1024
+_FIRST_PART: Final = 8  # of a slice is the first one: nothing else is done beside it
 _VALUE: Final = pa.schema([("value", pa.binary())])
 
 
@@ -61,17 +62,23 @@ def slices(data: Any) -> Iterator[Any]:
     …), a dict of columns, a list of dicts, or a list of ``bytes`` or ``str``. A stream is read
     as it is asked for. Raises ``Invalid`` for anything else.
     """
+    begun = False
     for batch in _batches(data):
         if batch.num_rows == 0:
             continue
         # The size of whole buffers is quickly known, that of what a slice shows is not.
         if batch.num_rows <= _SLICE_ROWS and batch.get_total_buffer_size() <= _SLICE_BYTES:
             yield batch
+            begun = True
             continue
         fit = int(_SLICE_BYTES * batch.num_rows / max(1, batch.nbytes))
         step = max(1, min(_SLICE_ROWS, fit))
-        for start in range(0, batch.num_rows, step):
-            yield batch.slice(start, step)
+        start = 0 if begun else max(1, step // _FIRST_PART)
+        if start:
+            yield batch.slice(0, start)
+        for at in range(start, batch.num_rows, step):
+            yield batch.slice(at, step)
+        begun = True
 
 
 def row_count(data: Any) -> int | None:

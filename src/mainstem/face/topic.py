@@ -132,8 +132,9 @@ class Topic:
         partitions in turn; ``partition`` sends all to one. ``acks`` is ``"all"`` (on disk;
         retries never duplicate), ``1`` (taken by the leader) or ``0`` (not answered).
         ``compression`` is ``None``, ``"gzip"``, ``"snappy"``, ``"lz4"`` or ``"zstd"``, with
-        ``compression_level`` as the codec has them; ``batch_bytes`` the size of a record batch
-        before it.
+        ``compression_level`` as the codec has them (zstd's is 1 unless given); ``batch_bytes``
+        the most that a record batch takes on the wire; compressed ones hold up to four times
+        as much.
 
         Raises ``Invalid`` for columns or arguments, ``Unavailable`` when the time is over: its
         message says how many rows were acknowledged.

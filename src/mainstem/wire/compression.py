@@ -30,15 +30,15 @@ _XERIAL_HEADER: Final = _XERIAL_MAGIC + struct.pack(">ii", 1, 1)
 _XERIAL_BLOCK: Final = 32 * 1024
 _FIRST_GUESS: Final = 16  # decompressed bytes per compressed byte when nothing is declared
 _ZSTD_MAGIC: Final = 0xFD2FB528
-_ZSTD_LEVEL: Final = 3  # the library's default, which Kafka's clients take
+_ZSTD_LEVEL: Final = 1  # on records a fifth to two thirds faster than 3, of much the same size
 _TOO_SMALL: Final = "failed to write whole buffer"  # cramjam's words when the output is full
 
 
-def compress(codec: int, data: Buffer, level: int | None = None) -> bytes:
+def compress(codec: int, data: Buffer, level: int | None = None) -> Buffer:
     """``data`` compressed with Kafka codec 0 (none) to 4 (zstd).
 
     ``level`` is the codec's own (gzip 1-9, lz4 1-12, zstd 1-22; snappy has none); None takes
-    what Kafka's clients take: gzip 6, fast lz4, zstd 3. Raises ``ValueError`` for an unknown
+    gzip 6, fast lz4, zstd 1 (Kafka's own clients: zstd 3). Raises ``ValueError`` for an unknown
     codec. Thread-safe.
     """
     import cramjam
@@ -57,7 +57,8 @@ def compress(codec: int, data: Buffer, level: int | None = None) -> bytes:
         import pyarrow as pa
 
         codec_of_arrow = pa.Codec("zstd", _ZSTD_LEVEL if level is None else level)
-        return bytes(codec_of_arrow.compress(data, asbytes=True))
+        # Arrow's memory: `bytes` of a megabyte are mapped, filled, cut and unmapped each time.
+        return memoryview(codec_of_arrow.compress(data)).cast("B")
     raise ValueError(f"codec {codec} is unknown; 0 to 4 are {', '.join(CODECS)}")
 
 

@@ -15,6 +15,25 @@ _CODEC_AT: Final = 22
 _LARGEST_BATCH: Final = 2**31 - 1
 _MESSAGE_TOO_LARGE: Final = 10
 _SEQUENCES: Final = 2**31
+_MOST_TIMES: Final = 4  # batch_bytes before compression: readers take a whole batch apart
+_CAUTION: Final = 0.75  # of how much smaller the last batch became
+
+
+class Squeeze:
+    """How many times ``batch_bytes`` rows may be and fit when compressed, learnt from batches.
+
+    As Apache Kafka's ``CompressionRatioEstimator``: one per topic and codec. Threads may share it;
+    when two learn at once, one is forgotten, and a wrong guess costs one more compression.
+    """
+
+    __slots__ = ("times",)
+
+    def __init__(self) -> None:
+        self.times = 1.0
+
+    def learn(self, plain: int, packed: int) -> None:
+        """A batch of ``plain`` bytes was ``packed`` bytes compressed."""
+        self.times = min(max(1.0, _CAUTION * plain / packed), _MOST_TIMES)
 
 
 def encode_batch(
@@ -69,6 +88,7 @@ def encode_batches(
     batch_bytes: int,
     codec: int = 0,
     level: int | None = None,
+    squeeze: Squeeze | None = None,
     producer_id: int = -1,
     producer_epoch: int = -1,
     base_sequence: int = -1,
@@ -76,20 +96,27 @@ def encode_batches(
     sealed: bool = True,
     now_ms: int,
 ) -> Iterator[memoryview]:
-    """Rows in order as record batches of at most ``batch_bytes`` each before compression.
+    """Rows in order as record batches of at most ``batch_bytes`` each, as they are sent.
 
-    A record that is larger by itself gets a batch of its own. ``base_sequence`` is the first
+    Compressed ones hold up to four times as much before compression, if ``squeeze`` (or the
+    batches before) says that they will fit. Without a codec, and where compression gains
+    nothing, it is the size before it. A record that is larger by itself gets a batch of its
+    own. ``base_sequence`` is the first
     batch's; it goes on by the number of records and wraps to 0 after 2**31 - 1, as Kafka's
     does. Not ``sealed`` leaves the producer's fields and the CRC to a later ``kernels.seal``.
     Columns and errors as for ``encode_batch``; columns are checked before the first batch is
     asked for. The views are writable.
     """
     source = record_source(value, key, timestamp, headers, now_ms)
+    squeeze = squeeze or Squeeze()
 
     def batches() -> Iterator[memoryview]:
         row, sequence = 0, base_sequence
         while row < source.rows:
-            batch, rows = _encode(source, row, batch_bytes, codec, level)
+            target = batch_bytes if codec == 0 else int(batch_bytes * squeeze.times)
+            batch, rows = _encode(source, row, target, codec, level, squeeze)
+            if len(batch) > batch_bytes < target and rows > 1:  # a wrong guess
+                batch, rows = _encode(source, row, batch_bytes, codec, level, squeeze)
             if sealed:
                 seal(
                     batch,
@@ -108,7 +135,12 @@ def encode_batches(
 
 
 def _encode(
-    source: RecordSource, row: int, target: int, codec: int, level: int | None
+    source: RecordSource,
+    row: int,
+    target: int,
+    codec: int,
+    level: int | None,
+    squeeze: Squeeze | None = None,
 ) -> tuple[memoryview, int]:
     """One batch, its CRC still to be computed, and its rows."""
     try:
@@ -125,11 +157,13 @@ def _encode(
         if codec == 0:
             return memoryview(batch), rows
         with memoryview(batch) as plain:
-            body = compress(codec, plain[_HEADER_SIZE:], level)
+            body = memoryview(compress(codec, plain[_HEADER_SIZE:], level))
             packed = memoryview(Memory(_HEADER_SIZE + len(body)))
             packed[:_HEADER_SIZE] = plain[:_HEADER_SIZE]
             packed[_HEADER_SIZE:] = body
             packed[_CODEC_AT] = codec
+            if squeeze is not None:
+                squeeze.learn(len(plain), len(packed))
             return packed, rows
     except ValueError as error:
         raise Invalid(str(error)) from error

@@ -26,7 +26,7 @@ from mainstem.kernels import decode_runs as decode_into_columns
 from mainstem.wire.aborted import Aborted, drop_aborted
 from mainstem.wire.columns import HEADERS_TYPE
 from mainstem.wire.compression import DEFAULT_LIMIT, decompress
-from mainstem.wire.encoding import encode_batch, encode_batches
+from mainstem.wire.encoding import Squeeze, encode_batch, encode_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +41,7 @@ __all__ = [
     "DecodedRuns",
     "Run",
     "RunRows",
+    "Squeeze",
     "decode_batches",
     "decode_runs",
     "encode_batch",
