@@ -44,6 +44,7 @@ class Accepting:
         with contextlib.suppress(OSError):  # it has left already
             line, _ = self._listener.accept()
             line.setblocking(False)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as asyncio's own
             task = self._loop.create_task(self._run(line))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
