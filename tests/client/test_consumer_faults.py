@@ -21,7 +21,7 @@ import mainstem as ms
 from mainstem.testing import FaultProxy, RunningBroker, running_broker
 from mainstem.testing.ports import lasting_port
 
-SECONDS = 60.0
+SECONDS = 120.0  # a line that stays half open is found after half a minute
 
 
 def until(condition: Callable[[], object], what: str) -> None:
