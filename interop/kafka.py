@@ -22,6 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mainstem.testing.ports import lasting_port
+
 ROOT = Path(__file__).resolve().parent.parent
 POM = ROOT / "interop" / "pom.xml"
 JAVA_SOURCES = ROOT / "interop" / "java"
@@ -102,13 +104,6 @@ def die_with_parent() -> None:
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Kafka:
     """A running Apache Kafka. ``address`` is ``host:port``, of its listener without security.
@@ -182,7 +177,7 @@ def format_kafka(
     ``listeners`` are more listeners than the plain one, by Kafka's name for their security
     (``SASL_SSL`` …): addresses for each.
     """
-    broker, controller = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    broker, controller = (f"127.0.0.1:{lasting_port()}" for _ in range(2))
     write_properties(directory, 1, broker, controller, settings, listeners)
     format_directory(directory)
     return broker

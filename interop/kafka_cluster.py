@@ -16,10 +16,10 @@ from interop.kafka import (
     Kafka,
     answers,
     format_directory,
-    free_port,
     spawn_kafka,
     write_properties,
 )
+from mainstem.testing.ports import lasting_port
 
 # Three servers on two cores: small heaps, simple collector, quick compiler only.
 SMALL_FLAGS = [
@@ -104,8 +104,8 @@ def start_kafka_cluster(
     a node's second listener is sent to ``announced[node]``: the address of a proxy before it.
     """
     ids = range(1, nodes + 1)
-    brokers = {node: f"127.0.0.1:{free_port()}" for node in ids}
-    controllers = {node: f"127.0.0.1:{free_port()}" for node in ids}
+    brokers = {node: f"127.0.0.1:{lasting_port()}" for node in ids}
+    controllers = {node: f"127.0.0.1:{lasting_port()}" for node in ids}
     voters = ",".join(f"{node}@{address}" for node, address in controllers.items())
     shared = QUICK | {
         "listener.security.protocol.map": ",".join(
@@ -119,7 +119,7 @@ def start_kafka_cluster(
         "transaction.state.log.num.partitions": str(nodes),
         **(settings or {}),
     }
-    lines = {node: f"127.0.0.1:{free_port()}" for node in ids}
+    lines = {node: f"127.0.0.1:{lasting_port()}" for node in ids}
     for node in ids:
         proxy = (announced or lines)[node]
         own = {

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interop.kafka import CACHE, die_with_parent, free_port
+from interop.kafka import CACHE, die_with_parent
+from mainstem.testing.ports import lasting_port
 
 VERSION = "3.0.9"
 ARTIFACT = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"
@@ -57,7 +58,7 @@ def running_apicurio(directory: Path) -> Iterator[str]:
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / "registry.log"
     flags = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"]
-    port = free_port()
+    port = lasting_port()
     settings = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}"]
     (jar,) = home.glob("*-runner.jar")
     with log.open("wb") as output:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import trustme
 
-from interop.kafka import Kafka, free_port, start_kafka
+from interop.kafka import Kafka, start_kafka
+from mainstem.testing.ports import lasting_port
 
 PASSWORD = "correct, horse=battery"  # holds what SCRAM must escape in names, and PLAIN must not
 REAUTHENTICATE_MS = 2000
@@ -94,6 +95,6 @@ def start_secure_kafka(directory: Path) -> tuple[Kafka, Certificates]:
     directory.mkdir(parents=True, exist_ok=True)
     certificates = make_certificates(directory)
     names = ("SSL", "SASL_SSL", "SASL_PLAINTEXT")
-    listeners = {name: f"127.0.0.1:{free_port()}" for name in names}
+    listeners = {name: f"127.0.0.1:{lasting_port()}" for name in names}
     kafka = start_kafka(directory / "data", secure_settings(certificates), listeners=listeners)
     return kafka, certificates

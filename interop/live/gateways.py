@@ -17,6 +17,7 @@ import pyarrow as pa
 import mainstem as ms
 from interop.cluster import Mainstem, start_mainstem
 from interop.kafka import die_with_parent
+from mainstem.testing.ports import lasting_port
 
 HERE = Path(__file__).parent
 READERS = HERE / "readers"
@@ -30,7 +31,7 @@ class Gateway:
 
     directory: Path
     arguments: tuple[str, ...] = ()
-    address: str = "127.0.0.1:0"
+    address: str = field(default_factory=lambda: f"127.0.0.1:{lasting_port()}")
     node: Mainstem = field(init=False)
     process: subprocess.Popen[str] | None = None
 

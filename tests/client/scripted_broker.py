@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mainstem.kernels import read_batches
+from mainstem.testing.accepting import Accepting
 from mainstem.wire import (
     Message,
     body_start,
@@ -196,11 +197,13 @@ class ScriptedBroker:
 async def scripted_broker(partitions: int = 1) -> AsyncIterator[ScriptedBroker]:
     """Serve on a free loopback port until the block ends."""
     broker = ScriptedBroker(partitions)
-    server = await asyncio.start_server(broker.handle, "127.0.0.1", 0)
-    broker.address = server.sockets[0].getsockname()[:2]
+    accepting = Accepting(broker.handle)
+    broker.address = accepting.address
     try:
         yield broker
     finally:
-        await broker.end()
-        server.close()
-        await server.wait_closed()
+        accepting.stop()  # a client that was cut comes back at once
+        try:
+            await broker.end()
+        finally:
+            await accepting.close()

@@ -13,6 +13,7 @@ import mainstem as ms
 from mainstem.client import ClientConfig, Cluster, parse_addresses
 from mainstem.client.retry import Deadline, retry
 from mainstem.testing import running_broker
+from mainstem.testing.ports import lasting_port
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,8 @@ def test_a_lost_connection_is_opened_again() -> None:
 
 
 def test_a_broker_that_restarts_is_found_again(tmp_path: Path) -> None:
-    with running_broker(tmp_path) as broker:
-        port = int(broker.address.split(":")[1])
+    port = lasting_port()
+    with running_broker(tmp_path, port=port) as broker:
         stem = ms.connect(broker.address)
         topic = stem.topic("t", create=True)
         topic.append([b"before"])

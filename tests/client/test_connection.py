@@ -14,6 +14,7 @@ from mainstem.client import Connection
 from mainstem.client.metadata import request
 from mainstem.errors import Invalid, Unavailable
 from mainstem.testing import RunningBroker
+from mainstem.testing.accepting import Accepting
 
 
 async def connect(address: tuple[str, int], timeout: float = 10) -> Connection:
@@ -94,11 +95,11 @@ def test_a_web_server_is_not_taken_for_a_broker() -> None:
         done.set()
 
     async def run() -> None:
-        server = await asyncio.start_server(web, "127.0.0.1", 0)
+        accepting = Accepting(web)
         with pytest.raises(Unavailable, match="is this the Kafka port"):
-            await connect(server.sockets[0].getsockname())
+            await connect(accepting.address)
         await done.wait()
-        server.close()
+        await accepting.close()
 
     asyncio.run(run())
 

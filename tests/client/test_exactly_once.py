@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ import pytest
 
 import mainstem as ms
 from mainstem.testing import FaultProxy, running_broker
+from mainstem.testing.ports import lasting_port
 
 PARTITIONS = 3
 
@@ -73,9 +73,7 @@ class Server:
     """``mainstem serve`` on one port and directory; killed without warning, started again."""
 
     def __init__(self, data: Path, advertise: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{lasting_port()}"
         self._command = [sys.executable, "-m", "mainstem", "serve", "--data", str(data)]
         self._command += ["--kafka", self.address, "--http", "none", "--advertise", advertise]
         self.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -32,14 +33,33 @@ def scenario(body: Body, *, linger: float = 0.02, partitions: int = 1) -> None:
     asyncio.run(run())
 
 
+async def meeting(appender: Appender, rows: list[list[bytes]], *options: Any) -> list[Any]:
+    """Begin to append each; all wait for others when this returns."""
+    gatherer = appender._gatherer
+    assert gatherer is not None
+    assert not gatherer._buckets
+    each = itertools.cycle(options or (AppendOptions(),))
+    tasks = [asyncio.ensure_future(appender.append(few, next(each))) for few in rows]
+    while sum(len(bucket.pieces) for bucket in gatherer._buckets.values()) < len(tasks):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def together(appender: Appender, rows: list[list[bytes]], *options: Any) -> list[Any]:
+    """Have appends meet however long each takes to begin, and let them go; errors are returned."""
+    tasks = await meeting(appender, rows, *options)
+    assert appender._gatherer is not None
+    await appender._gatherer.flush()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def batches(broker: ScriptedBroker) -> int:
     return sum(len(log) for log in broker.log.values())
 
 
 def test_appends_that_meet_share_a_batch_and_keep_their_offsets() -> None:
     async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
-        work = [appender.append([b"%d" % n] * (n + 1), AppendOptions()) for n in range(10)]
-        found = await asyncio.gather(*work)
+        found = await together(appender, [[b"%d" % n] * (n + 1) for n in range(10)])
         assert batches(broker) == 1
         at = 0
         for number, appended in enumerate(found):
@@ -48,17 +68,26 @@ def test_appends_that_meet_share_a_batch_and_keep_their_offsets() -> None:
             assert appended.rows == number + 1
             at += number + 1
 
-    scenario(body)
+    scenario(body, linger=3600.0)
 
 
 def test_rows_without_a_key_stay_with_one_partition_until_its_batch_goes() -> None:
     async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
         for _ in range(2):
-            await asyncio.gather(*(appender.append([b"x"], AppendOptions()) for _ in range(20)))
+            await together(appender, [[b"x"]] * 20)
         assert sorted(broker.rows(partition) for partition in range(4)) == [0, 0, 20, 20]
         assert batches(broker) == 2
 
-    scenario(body, partitions=4)
+    scenario(body, linger=3600.0, partitions=4)
+
+
+def test_what_meets_nobody_goes_when_its_time_is_over() -> None:
+    async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
+        for _ in range(2):
+            await appender.append([b"x"], AppendOptions())
+        assert batches(broker) == 2
+
+    scenario(body)
 
 
 def test_a_full_batch_does_not_wait() -> None:
@@ -92,35 +121,36 @@ def test_what_does_not_wait_comes_behind_what_does() -> None:
 def test_other_options_are_another_batch() -> None:
     async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
         options = [AppendOptions(), AppendOptions(compression="zstd"), AppendOptions(acks=1)]
-        await asyncio.gather(*(appender.append([b"x"], each) for each in options * 3))
+        await together(appender, [[b"x"]] * 9, *options)
         assert batches(broker) == 3
         assert broker.rows() == 9
 
-    scenario(body)
+    scenario(body, linger=3600.0)
 
 
 def test_an_error_reaches_every_append_of_the_batch() -> None:
     async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
         broker.script.append(10)
-        work = [appender.append([b"x"] * 3, AppendOptions()) for _ in range(4)]
-        for error in await asyncio.gather(*work, return_exceptions=True):
+        for error in await together(appender, [[b"x"] * 3] * 4):
             assert isinstance(error, Invalid)
             assert "[rows 0 to 2 failed; 0 rows were acknowledged]" in str(error)
-        assert (await appender.append([b"x"], AppendOptions())).rows == 1
+        [again] = await together(appender, [[b"x"]])
+        assert again.rows == 1
 
-    scenario(body)
+    scenario(body, linger=3600.0)
 
 
 def test_a_cancelled_append_is_left_out() -> None:
     async def body(broker: ScriptedBroker, appender: Appender, _: Producer) -> None:
-        work = [asyncio.ensure_future(appender.append([b"x"], AppendOptions())) for _ in range(5)]
-        await asyncio.sleep(0.01)
+        work = await meeting(appender, [[b"x"]] * 5)
         work[2].cancel()
+        assert appender._gatherer is not None
+        await appender._gatherer.flush()
         found = await asyncio.gather(*work, return_exceptions=True)
         assert isinstance(found[2], asyncio.CancelledError)
         assert broker.rows() == 4
 
-    scenario(body, linger=0.2)
+    scenario(body, linger=3600.0)
 
 
 def test_closing_ends_who_waits() -> None:

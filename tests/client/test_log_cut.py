@@ -12,6 +12,7 @@ import pytest
 import mainstem as ms
 from mainstem.client.leader_epochs import EpochRuns
 from mainstem.testing import RunningBroker, running_broker
+from mainstem.testing.ports import lasting_port
 
 
 def test_the_epoch_of_the_record_before_an_offset() -> None:
@@ -35,12 +36,11 @@ class Lossy:
 
     def __init__(self, path: Path) -> None:
         self._data = path / "data"
-        self.port = 0
+        self.port = lasting_port()
 
     @contextmanager
     def running(self) -> Iterator[RunningBroker]:
         with running_broker(self._data, port=self.port) as broker:
-            self.port = int(broker.address.rpartition(":")[2])
             yield broker
 
     def lose(self, topic: str, keep: int) -> None:

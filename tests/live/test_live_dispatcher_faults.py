@@ -15,6 +15,7 @@ import mainstem as ms
 from mainstem.live import bus
 from mainstem.live.settings import Namespace
 from mainstem.testing import FaultProxy, RunningBroker, running_broker
+from mainstem.testing.ports import lasting_port
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +172,8 @@ def test_a_broken_batch_resets_its_partition_and_no_other(broker: RunningBroker)
 
 def test_a_broker_that_restarts_costs_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
-        with running_broker(tmp_path) as broker:
-            port_number = int(broker.address.rpartition(":")[2])
+        port_number = lasting_port()
+        with running_broker(tmp_path, port=port_number) as broker:
             async with desk(broker.address, one("kept")) as dispatcher:
                 port = DeskPort(dispatcher, 1)
                 await port.watch("chat:1")

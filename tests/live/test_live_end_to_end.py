@@ -14,6 +14,7 @@ import pytest
 from live_gateway import Process, Viewer, gateway, get, kill_pid, node, post, wait_for
 
 import mainstem as ms
+from mainstem.testing.ports import lasting_port
 
 CHANNELS = [f"comments:{number}" for number in range(6)]
 
@@ -23,6 +24,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, Pr
     data = tmp_path_factory.mktemp("log")
     with node(data) as serving, gateway(serving.fields["kafka"]) as live:
         yield serving, live
+
+
+def lasting_gateway(serving: Process) -> Any:
+    """One that can be killed and started where it was."""
+    return gateway(serving.fields["kafka"], listen=f"127.0.0.1:{lasting_port()}")
 
 
 Place = tuple[int, int]
@@ -201,9 +207,8 @@ def test_killed_workers_cost_nobody_an_event(site: tuple[Process, Process]) -> N
 @pytest.mark.slow
 def test_a_killed_gateway_costs_nobody_an_event(tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
-    with node(tmp_path) as serving, gateway(serving.fields["kafka"]) as live:
+    with node(tmp_path) as serving, lasting_gateway(serving) as live:
         prepare(live.fields["live"])
-        live.command[live.command.index("127.0.0.1:0")] = live.fields["live"]
 
         def kill_gateway(_source: random.Random) -> None:
             for _ in range(2):
@@ -239,9 +244,8 @@ def test_hundreds_of_viewers_while_one_thing_after_the_other_is_killed(tmp_path:
     """LIVE_AUDIT_VIEWERS=2000 makes it thousands."""
     seed = random.randrange(1 << 30)
     count = int(os.environ.get("LIVE_AUDIT_VIEWERS", "200"))
-    with node(tmp_path) as serving, gateway(serving.fields["kafka"]) as live:
+    with node(tmp_path) as serving, lasting_gateway(serving) as live:
         prepare(live.fields["live"])
-        live.command[live.command.index("127.0.0.1:0")] = live.fields["live"]
 
         def kill_in_turn(source: random.Random) -> None:
             wait_for(lambda: len(live.children()) == 2, "two workers")

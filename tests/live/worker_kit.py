@@ -20,6 +20,7 @@ from mainstem.live.gateway import Gateway
 from mainstem.live.pipe import dispatcher_pipe, worker_pipe
 from mainstem.live.worker import Post, Worker
 
+PATIENCE_S = 30.0
 KEY = b"a key for the cursors of tests"
 KINDS = {"comments": "events", "chat": "events", "score": "latest", "likes": "counter"}
 
@@ -305,7 +306,7 @@ class Stream:
 
     async def block(self) -> dict[str, str]:
         """The fields of the next block, whether it is an event or not."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             text = (await self.reader.readuntil(b"\n\n")).decode()
         fields: dict[str, str] = {}
         for line in text.rstrip("\n").split("\n"):
@@ -332,7 +333,7 @@ class Stream:
 
     async def ended(self) -> bytes:
         """All that comes until the end."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read()
 
     def close(self) -> None:
@@ -350,7 +351,7 @@ async def viewer(
     writer.write(request.encode())
     stream = Stream(reader, writer)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await stream.begin()
         yield stream
     finally:
@@ -359,7 +360,7 @@ async def viewer(
 
 async def until(condition: Any) -> None:
     """Wait, a turn of the loop at a time, until something is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from node_client import Client, Node, serve
 
+from mainstem.testing.ports import lasting_port
 from mainstem.wire import Message, decode_batches
 from reference.produce import batch, fetch_message, produce_message
 
@@ -236,11 +237,10 @@ def make_topics(node: Node) -> None:
 def kill_again_and_again(tmp_path: Path, seed: int, *, nodes: int, kills: int) -> Storm:
     """Each node's broker is killed ``kills`` times, then its supervisor."""
     chance = random.Random(seed)
-    address, storm = "127.0.0.1:0", None
+    address, storm = f"127.0.0.1:{lasting_port()}", None
     for turn in range(nodes):
         with serve(tmp_path, kafka=address) as node:
             if storm is None:
-                address = node.kafka
                 make_topics(node)
                 storm = begin(address, seed)
             for _ in range(kills):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from node_client import Client, Node, gone, serve, until
 
+from mainstem.testing.ports import lasting_port
+
 
 def test_a_killed_broker_is_replaced_on_the_same_port_with_everything(tmp_path: Path) -> None:
     with serve(tmp_path) as node:
@@ -60,7 +62,7 @@ def test_a_broker_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broker_hangs", [False, True])
 def test_a_killed_supervisor_takes_its_broker_along(tmp_path: Path, broker_hangs: bool) -> None:
-    with serve(tmp_path) as node:
+    with serve(tmp_path, kafka=f"127.0.0.1:{lasting_port()}") as node:
         broker = node.broker_pid()
         if broker_hangs:
             os.kill(broker, signal.SIGSTOP)

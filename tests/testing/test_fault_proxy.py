@@ -122,6 +122,25 @@ def test_faults_that_there_are_not_are_refused(options: dict[str, object]) -> No
         FaultProxy("127.0.0.1:1", seed=1, **options)  # type: ignore[arg-type]
 
 
+def test_a_connection_that_comes_while_the_proxy_ends_is_closed(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as client, FaultProxy(server.address, seed=1) as proxy:
+        loop = proxy._loop
+
+        def come() -> None:
+            client.connect((proxy.host, proxy.port))
+            loop.call_soon(proxy._stop.set)  # so that it is being accepted when the proxy ends
+
+        loop.call_soon_threadsafe(come)
+        proxy._thread.join(PATIENCE)
+        client.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    gc.collect()
+    assert caplog.records == []
+
+
 class EndsWhileDropping(FaultProxy):
     """One that is told to stop just as a connection of it has come to its end."""
 

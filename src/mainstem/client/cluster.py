@@ -310,11 +310,16 @@ class Cluster:
 
 
 async def _close_all(tasks: list[asyncio.Task[Connection]]) -> None:
+    connections = []
     for task in tasks:
         task.cancel()
-    for task in tasks:
         if task.done() and not task.cancelled() and task.exception() is None:
-            await task.result().close()
+            connections.append(task.result())
+    # All of them before the first wait: nobody knows them any more, and it may be cancelled.
+    for connection in connections:
+        connection.hang_up()
+    for connection in connections:
+        await connection.close()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -200,12 +200,17 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def close(self) -> None:
-        """Close and wait until the socket is gone."""
+    def hang_up(self) -> None:
+        """Close once what was written is sent; open calls raise ``Unavailable`` now."""
         self._fail(Unavailable(f"the connection to {self.name} was closed here", code=13))
         if self._transport is not None:
             self._transport.close()
-            await self.closed
+
+    async def close(self) -> None:
+        """``hang_up``, and wait until the socket is gone."""
+        self.hang_up()
+        if self._transport is not None:
+            await asyncio.shield(self.closed)  # others may wait for it, too
 
     # --- asyncio's side ----------------------------------------------------------------------
 

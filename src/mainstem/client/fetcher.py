@@ -149,8 +149,10 @@ class Fetcher:
         tasks = [*self._tasks.values(), *others]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._cluster.release(self)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await self._cluster.release(self)
 
     # --- who is asked ------------------------------------------------------------------------
 

@@ -144,13 +144,15 @@ class Reader:
         """Stop reading ahead; ``next`` gives ``None`` from now on, also to one that waits."""
         self._over = True
         self._batches.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        while not self._ready.empty():
-            self._ready.get_nowait()
-        self._ready.put_nowait(_End())
-        await self._fetcher.close()
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.gather(self._task, return_exceptions=True)
+        finally:
+            while not self._ready.empty():
+                self._ready.get_nowait()
+            self._ready.put_nowait(_End())
+            await self._fetcher.close()
 
     async def _run(self) -> None:
         at_once = self._batch_rows * max(1, _LEAST_ROWS // self._batch_rows)

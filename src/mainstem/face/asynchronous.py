@@ -8,9 +8,9 @@ import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 from weakref import WeakSet
 
 from mainstem.client import (
@@ -44,15 +44,8 @@ from mainstem.client import (
 from mainstem.errors import Invalid, MainstemError
 from mainstem.face.async_topic import BATCH_ROWS, AsyncTopic
 from mainstem.face.consumers import AsyncConsumer, AsyncOnChange, check_callbacks
+from mainstem.face.opening import Embedded, Opening
 from mainstem.face.transactions import AsyncTransactions
-
-
-class Embedded(Protocol):
-    """A broker in this process, or joined: what ``mainstem.node`` gives."""
-
-    @property
-    def address(self) -> str: ...
-    def close(self) -> None: ...
 
 
 async def aconnect(address: str, **options: Any) -> AsyncStem:
@@ -89,13 +82,19 @@ async def aopen(
         raise Invalid(f"path={path!r} is not valid: give a directory")
     check_mapping("broker", broker or {})
     check_mapping("log", log or {})
-    embedded = await asyncio.to_thread(open_embedded, path, broker=broker, log=log)
+    opening = Opening(lambda: open_embedded(path, broker=broker, log=log))
     try:
+        embedded = await asyncio.to_thread(opening.open)
         stem = await aconnect(embedded.address, **options)
     except BaseException:
-        await asyncio.to_thread(embedded.close)
+        await asyncio.to_thread(opening.leave)
         raise
     return AsyncStem(stem.cluster, embedded)
+
+
+async def _leave(consumer: AsyncConsumer) -> None:
+    with suppress(MainstemError):
+        await consumer.close(processed=False)
 
 
 def _config(options: dict[str, Any]) -> ClientConfig:
@@ -141,17 +140,17 @@ class AsyncStem:
     async def close(self) -> None:
         """Close the connections and, where it runs here, the broker. May be called twice."""
         embedded, self._embedded = self._embedded, None
-        for transactions in list(self.transactional):
-            await transactions.close()
-        for consumer in list(self.consumers):
-            with suppress(MainstemError):
-                await consumer.close(processed=False)
-        for reader in list(self.readers):
-            await reader.close()
-        await self.producer.close()
-        await self.cluster.close()
-        if embedded is not None:
-            await asyncio.to_thread(embedded.close)
+        async with AsyncExitStack() as ends:  # from the last to the first, also if one is cancelled
+            if embedded is not None:
+                ends.push_async_callback(asyncio.to_thread, embedded.close)
+            ends.push_async_callback(self.cluster.close)
+            ends.push_async_callback(self.producer.close)
+            for reader in list(self.readers):
+                ends.push_async_callback(reader.close)
+            for consumer in list(self.consumers):
+                ends.push_async_callback(_leave, consumer)
+            for transactions in list(self.transactional):
+                ends.push_async_callback(transactions.close)
 
     async def __aenter__(self) -> AsyncStem:
         return self

@@ -91,12 +91,13 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Write the counters down, finish what is being published, stop."""
-        await self.audience.close()
-        await self.table.close()
-        await self.publisher.close()
-        await self._tasks.close()
-        await self.history.close()
-        await self._producer.close()
+        async with contextlib.AsyncExitStack() as ends:  # each, also if one is cancelled
+            ends.push_async_callback(self._producer.close)
+            ends.push_async_callback(self.history.close)
+            ends.push_async_callback(self._tasks.close)
+            ends.push_async_callback(self.publisher.close)
+            ends.push_async_callback(self.table.close)
+            await self.audience.close()
 
     # --- what workers say --------------------------------------------------------------------
 

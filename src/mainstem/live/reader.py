@@ -113,10 +113,12 @@ class LogReader:
                     await self._hand_over(chunk)
         finally:
             changed.cancel()
-            if arriving is not None:
-                arriving.cancel()
-                await asyncio.gather(arriving, return_exceptions=True)
-            await fetcher.close()
+            try:
+                if arriving is not None:
+                    arriving.cancel()
+                    await asyncio.gather(arriving, return_exceptions=True)
+            finally:
+                await fetcher.close()
 
     async def _hand_over(self, chunk: Fetched) -> None:
         place = chunk.topic, chunk.partition

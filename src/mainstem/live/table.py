@@ -83,13 +83,17 @@ class ChannelTable:
 
     async def close(self) -> None:
         """Write the counters down, stop."""
-        with contextlib.suppress(MainstemError, TimeoutError):
-            async with asyncio.timeout(5.0):
-                await self._checkpoint(everything=True)
+        async with contextlib.AsyncExitStack() as ends:  # each, also if one is cancelled
+            ends.push_async_callback(self._loader.close)
+            ends.push_async_callback(self._tasks.close)
+            ends.callback(self._find_no_more)
+            with contextlib.suppress(MainstemError, TimeoutError):
+                async with asyncio.timeout(5.0):
+                    await self._checkpoint(everything=True)
+
+    def _find_no_more(self) -> None:
         for task in list(self._finding.values()):
             task.cancel()
-        await self._tasks.close()
-        await self._loader.close()
 
     def detach(self, port: Port) -> None:
         """A worker is gone."""

@@ -12,6 +12,8 @@ from collections import Counter
 from types import TracebackType
 from typing import Final, Literal
 
+from mainstem.testing.accepting import Accepting
+
 Fault = Literal["cut", "delay", "slice", "half-close", "duplicate"]
 FAULTS: Final[tuple[Fault, ...]] = ("cut", "delay", "slice", "half-close", "duplicate")
 _READ = 16 << 10
@@ -53,7 +55,6 @@ class FaultProxy:
         self.counts: Counter[str] = Counter()
         self._every, self._faults = every, faults
         self._connections = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._started = threading.Event()
@@ -92,22 +93,11 @@ class FaultProxy:
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._accept, self.host, 0)
-        self.port = server.sockets[0].getsockname()[1]
+        accepting = Accepting(self._forward, self.host)
+        self.port = accepting.address[1]
         self._started.set()
         await self._stop.wait()
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await server.wait_closed()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._forward(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Also for one that is cancelled before it has begun.
-        task.add_done_callback(lambda _: writer.transport.abort())
+        await accepting.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = self._connections = self._connections + 1

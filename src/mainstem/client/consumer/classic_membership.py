@@ -53,8 +53,10 @@ class ClassicMembership(Membership):
 
     async def close(self) -> None:
         """See ``Membership``."""
-        await self._rest()
-        await super().close()
+        try:
+            await self._rest()
+        finally:
+            await super().close()
 
     # --- the round ---------------------------------------------------------------------------
 

@@ -330,33 +330,41 @@ class GroupConsumer:
         """
         if not self._gate.open:
             return
-        if self._membership is None:  # it never came to joining
+        membership = self._membership
+        if membership is None:  # it never came to joining
             self._gate.open = False
             return
-        await self._end_step()
         if self._automatic is not None:
             self._automatic.cancel()
+        failures: list[MainstemError] = []
+        try:
+            await self._finish(processed=processed)
+        except Conflict:
+            pass  # gone before: the records are read again by their next owner
+        except MainstemError as error:
+            failures.append(error)
+        finally:
+            # Also where that was cancelled: others wait for its partitions.
+            await membership.close()
+            self._gate.open = False
+        if self._commit_failure is not None:
+            failures.append(self._commit_failure)
+        if failures:
+            raise failures[0]
+
+    async def _finish(self, *, processed: bool) -> None:
+        """Hand out nothing more, and commit what was."""
+        await self._end_step()
+        if self._automatic is not None:
             await asyncio.gather(self._automatic, return_exceptions=True)
         await self.take_back()
         await self._intake.drop()
         if processed:
             self.positions.all_processed()
-        failures: list[MainstemError] = []
-        try:
-            if self._background:
-                await asyncio.gather(*self._background)
-            if self.settings.auto_commit is not None:
-                await self._commit_processed(self.membership.owned)
-        except Conflict:
-            pass  # gone before: the records are read again by their next owner
-        except MainstemError as error:
-            failures.append(error)
-        await self.membership.close()
-        self._gate.open = False
-        if self._commit_failure is not None:
-            failures.append(self._commit_failure)
-        if failures:
-            raise failures[0]
+        if self._background:
+            await asyncio.gather(*self._background)
+        if self.settings.auto_commit is not None:
+            await self._commit_processed(self.membership.owned)
 
     async def _end_step(self) -> None:
         """Whoever waits for a batch hears that there will be none."""

@@ -119,12 +119,14 @@ class Membership(ABC):
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         self.stable.clear()
-        # A JoinGroup may still wait there, and what comes behind it would wait, too.
-        await self._cluster.release(self)
-        await self._leave()
-        await self._cluster.release(self)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # A JoinGroup may still wait there, and what comes behind it would wait, too.
+            await self._cluster.release(self)
+            await self._leave()
+        finally:
+            await self._cluster.release(self)
 
     # --- the members' side -------------------------------------------------------------------
 

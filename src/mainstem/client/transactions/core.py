@@ -173,8 +173,10 @@ class TransactionalClient:
                     await self.abort()
         finally:
             self._gate.open = False
-            await self._producer.close()
-            await self._cluster.release(self._producer)
+            try:
+                await self._producer.close()
+            finally:
+                await self._cluster.release(self._producer)
 
     # --- inside ------------------------------------------------------------------------------
 
