@@ -1,10 +1,13 @@
 """The client beside confluent-kafka, aiokafka and kafka-python, all against the same Mainstem.
 
-GATES: append >= 10 x confluent-kafka's ``produce()``, read to Arrow >= 10 x its ``consume()``
-(raw records, no codec), one-record round trip no slower than aiokafka's. The rest is information.
+GATES: append >= 10 x confluent-kafka's ``produce()``, read to Arrow >= 10 x its ``consume()``,
+one-record round trip no slower than aiokafka's. What one record takes to be acknowledged is
+information.
 
 Every client is a process of its own. Rounds of all are interleaved and the ratio is the median of
-each round's. Batches of 1 MB; rows without keys. Appends come twice: with acks=all and idempotence
+each round's. Batches of 1 MB, which ours, as Java's, counts when they are compressed; rows without
+keys. zstd is at level 1, our default, for us and for confluent-kafka (the others have no setting),
+and at level 3, what librdkafka takes unasked, in rows of their own. Appends come twice: with acks=all and idempotence
 for all that have it, which waits for the disk's sync, and with acks=1, which does not, so that the
 clients are compared and not the disk. Idempotence needs acks=all: with acks=1 all go without.
 
@@ -178,7 +181,7 @@ def _case(
             task |= {"rows": rows}
             for do, answer in _turn(bench, name, partitions, task, plain or bool(codec)):
                 found[do].setdefault("bare" if "bare" in answer else name, []).append(answer)
-    return [_row(f"{do} {label}", found[do], plain) for do in found]
+    return [_row(f"{do} {label}", found[do]) for do in found]
 
 
 def _turn(
@@ -224,7 +227,7 @@ def _codec(bench: Bench, task: dict[str, Any]) -> dict[str, Any]:
     return {"consume": back} | dict.fromkeys(APPENDS, there)
 
 
-def _row(what: str, found: dict[str, list[Any]], gated: bool) -> PeerRow:
+def _row(what: str, found: dict[str, list[Any]]) -> PeerRow:
     rates = {
         name: [each.get("counted", each["rows"]) / each["seconds"] for each in runs]
         for name, runs in found.items()
@@ -242,8 +245,8 @@ def _row(what: str, found: dict[str, list[Any]], gated: bool) -> PeerRow:
         median(rates["mainstem"]),
         {name: median(rates[name]) for name in PEERS if name in rates},
         ratio,
-        f">= {BAR} x confluent-kafka" if gated else "",
-        ratio >= BAR if gated else None,
+        f">= {BAR} x confluent-kafka",
+        ratio >= BAR,
         peaks.pop("mainstem"),
         peaks,
         median(rates["bare"]) if bare else None,
