@@ -7,9 +7,10 @@ information.
 Every client is a process of its own. Rounds of all are interleaved and the ratio is the median of
 each round's. Batches of 1 MB, which ours, as Java's, counts when they are compressed; rows without
 keys. zstd is at level 1, our default, for us and for confluent-kafka (the others have no setting),
-and at level 3, what librdkafka takes unasked, in rows of their own. Appends come twice: with acks=all and idempotence
-for all that have it, which waits for the disk's sync, and with acks=1, which does not, so that the
-clients are compared and not the disk. Idempotence needs acks=all: with acks=1 all go without.
+and at level 3, what librdkafka takes unasked, in rows of their own. Appends come twice: with
+acks=all and idempotence for all that have it, which waits for the disk's sync, and with acks=1,
+which does not, so that the clients are compared and not the disk. Idempotence needs acks=all: with
+acks=1 all go without.
 
 The bare loop is no client at all: the topic's own bytes, with nothing parsed, checked or decoded.
 ``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or ``send`` to ``recv``, ``write`` and

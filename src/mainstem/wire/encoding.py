@@ -15,7 +15,7 @@ _CODEC_AT: Final = 22
 _LARGEST_BATCH: Final = 2**31 - 1
 _MESSAGE_TOO_LARGE: Final = 10
 _SEQUENCES: Final = 2**31
-_MOST_TIMES: Final = 4  # batch_bytes before compression: readers take a whole batch apart
+_MOST_TIMES: Final = 2  # batch_bytes before compression: larger ones fall out of readers' caches
 _CAUTION: Final = 0.75  # of how much smaller the last batch became
 
 
@@ -98,7 +98,7 @@ def encode_batches(
 ) -> Iterator[memoryview]:
     """Rows in order as record batches of at most ``batch_bytes`` each, as they are sent.
 
-    Compressed ones hold up to four times as much before compression, if ``squeeze`` (or the
+    Compressed ones hold up to twice as much before compression, if ``squeeze`` (or the
     batches before) says that they will fit. Without a codec, and where compression gains
     nothing, it is the size before it. A record that is larger by itself gets a batch of its
     own. ``base_sequence`` is the first
@@ -116,6 +116,7 @@ def encode_batches(
             target = batch_bytes if codec == 0 else int(batch_bytes * squeeze.times)
             batch, rows = _encode(source, row, target, codec, level, squeeze)
             if len(batch) > batch_bytes < target and rows > 1:  # a wrong guess
+                squeeze.times = 1.0
                 batch, rows = _encode(source, row, batch_bytes, codec, level, squeeze)
             if sealed:
                 seal(
@@ -162,7 +163,7 @@ def _encode(
             packed[:_HEADER_SIZE] = plain[:_HEADER_SIZE]
             packed[_HEADER_SIZE:] = body
             packed[_CODEC_AT] = codec
-            if squeeze is not None:
+            if squeeze is not None and row + rows < source.rows:  # the last may be a small rest
                 squeeze.learn(len(plain), len(packed))
             return packed, rows
     except ValueError as error:
