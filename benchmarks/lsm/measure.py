@@ -10,12 +10,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lsm import native
+from benchmarks.lsm import bare, native
 from benchmarks.lsm.data import Rows, missing, sequential, shuffled
 from benchmarks.lsm.engines import fresh
 
@@ -131,6 +131,8 @@ class Bench:
 
     def reads(self, engines: list[Any], batches: tuple[int, ...], cache: int) -> None:
         """readrandom, readmissing, readseq and seekrandom."""
+        if cache < self.bytes:
+            self.bare_reads(batches)
         for what, rows in {"readrandom": self.random, "readmissing": self.missing}.items():
             for batch in batches:
                 self.say(f"{what}, batch {batch}")
@@ -154,6 +156,14 @@ class Bench:
             if self.with_native:
                 got = self.db_bench(["readseq"], "native", 1, cache, timed=False)
                 self.note("readseq/", NATIVE, got["readseq"])
+
+    def bare_reads(self, batches: tuple[int, ...]) -> None:
+        """readrandom with no store around it: what the blocks cost that are not cached."""
+        with closing(bare.Reads(self.place, self.bytes)) as reads:
+            for batch in batches:
+                for _ in self.rounds():
+                    found = reads.keys(batch, self.plan.seconds)
+                    self.note(f"readrandom/{batch}", bare.NAME, found)
 
     def seeks(self, engine: Any) -> float:
         rng = random.Random(5)
