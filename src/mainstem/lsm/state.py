@@ -227,7 +227,7 @@ class State(Memtables):
         self.check_writable()
         try:
             if self.log is not None:
-                self.log.finish()
+                self.log.seal()
                 if self.options.sync != "none":
                     self.log.sync()
             capture = self.capture()
