@@ -20,6 +20,7 @@ try:
     from mainstem.kernels.lsm_block_writer import encode_blocks, measure, offsets_of
     from mainstem.kernels.lsm_blocks import Block
     from mainstem.kernels.lsm_cache import Clock
+    from mainstem.kernels.lsm_commit import bytes_held, insert_rows, marks_of, show
     from mainstem.kernels.lsm_crew import joins, set_helpers
     from mainstem.kernels.lsm_disk import blocks_of
     from mainstem.kernels.lsm_fields import (
@@ -71,6 +72,7 @@ __all__ = [
     "arrow_buffers",
     "blocks_of",
     "build_filter",
+    "bytes_held",
     "column_of",
     "crc32c",
     "decode_key",
@@ -79,10 +81,12 @@ __all__ = [
     "encode_blocks",
     "encode_keys",
     "encode_record",
+    "insert_rows",
     "interleave",
     "joins",
     "kept_bytes",
     "lend",
+    "marks_of",
     "measure",
     "number_record",
     "offsets_of",
@@ -90,6 +94,7 @@ __all__ = [
     "read_ranges",
     "retired_blocks",
     "set_helpers",
+    "show",
     "sorted_rows_of",
     "split",
     "trim",

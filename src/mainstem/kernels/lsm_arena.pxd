@@ -12,6 +12,7 @@ cdef class Piece:
     cdef Slab slab
     cdef uint8_t* data
     cdef Py_ssize_t size
+    cdef public Py_ssize_t inserted
 
 
 cdef class Arena:

@@ -2,6 +2,7 @@ from typing import final
 
 @final
 class Piece:
+    inserted: int
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 

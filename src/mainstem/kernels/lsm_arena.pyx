@@ -6,6 +6,7 @@ slabs of 4 MiB, on huge pages where the system has them, go back to a short list
 piece goes, and the next memtable takes them from there. All access is under the GIL.
 """
 
+cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free
@@ -88,8 +89,12 @@ cdef Slab _slab(Py_ssize_t size):
     return slab
 
 
+@cython.no_gc  # refers to nothing that could refer to it
 cdef class Piece:
-    """Part of a slab, as a writable buffer; the slab lives as long as one of its pieces."""
+    """Part of a slab, as a writable buffer; the slab lives as long as one of its pieces.
+
+    ``inserted``: of a record's bytes, how many are in memtables (`lsm_commit.pyx`).
+    """
 
     def __len__(self):
         return self.size

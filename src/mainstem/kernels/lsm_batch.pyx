@@ -8,6 +8,7 @@ An operation, little-endian, everything 8-byte aligned (docs/formats-lsm.md)::
     64 [kinds u8[rows]] [key offsets u32[rows + 1]] keys [value offsets u32[rows + 1]] values
 """
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -95,6 +96,7 @@ cdef uint8_t* _write_column(
     return out + align(data_bytes, 8)
 
 
+@cython.no_gc  # as its columns
 cdef class Operation:
     """Rows of one kind for one family. Null values of a put are deletes, as in a changelog.
 

@@ -44,6 +44,7 @@ cdef class Memtable:
     cdef int _insert(self, const OpView* op, const uint8_t* spec, Py_ssize_t fields) noexcept nogil
     cdef Py_ssize_t _append(self, const OpView* op) noexcept nogil
     cdef int _combine(self, Row* row, const Row* older, const uint8_t* spec, Py_ssize_t fields) noexcept nogil
+    cdef Py_ssize_t add(self, object data, const uint8_t* start, Py_ssize_t size, Py_ssize_t position, bytes spec) except -1
     cdef void index_some(self, Py_ssize_t count) noexcept
 
 

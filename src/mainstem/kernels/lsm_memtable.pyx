@@ -282,20 +282,20 @@ cdef class Memtable:
         ``MemoryError``; then rows may be half added, and the memtable must not be shown.
         """
         cdef const uint8_t[::1] view
-        cdef const uint8_t* start = NULL
-        cdef Py_ssize_t size
+        if isinstance(data, Piece):
+            return self.add(data, (<Piece>data).data, (<Piece>data).size, position, spec)
+        view = data
+        return self.add(
+            data, &view[0] if view.shape[0] else NULL, view.shape[0], position, spec)
+
+    cdef Py_ssize_t add(
+        self, data, const uint8_t* start, Py_ssize_t size, Py_ssize_t position, bytes spec
+    ) except -1:
         cdef OpView op
         cdef Py_ssize_t fields = len(spec)
         cdef const uint8_t* folds = spec
         cdef Py_ssize_t before = self.rows
         cdef int failed
-        if isinstance(data, Piece):
-            start, size = (<Piece>data).data, (<Piece>data).size
-        else:
-            view = data
-            size = view.shape[0]
-            if size:
-                start = &view[0]
         if size == 0 or not parse_op(start, size, position, &op):
             raise ValueError(f"the operation at byte {position} of a batch is damaged")
         if op.kind == OP_RANGE or (op.kind == MERGE and (

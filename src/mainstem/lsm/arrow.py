@@ -27,10 +27,10 @@ def column(data: Any, what: str) -> lsm.Column:
     Takes binary, large and fixed-size binary, binary view and (as UTF-8) string arrays, and
     lists of ``bytes`` or ``None``. Raises ``Invalid`` for anything else.
     """
-    if isinstance(data, lsm.Column):
+    width = _PLAIN.get(type(data))
+    if width is None and isinstance(data, lsm.Column):
         return data
     try:
-        width = _PLAIN.get(type(data))
         return _column(data, what) if width is None else lsm.column_of(data, width)
     except (ValueError, TypeError) as error:
         if isinstance(error, Invalid):

@@ -171,21 +171,32 @@ def _check_log(filesystem: FileSystem, directory: str, manifest: Manifest) -> It
         yield Finding(Path(directory) / segment_name(end[0]), "error", "it is missing")
     for at, segment in enumerate(segments):
         path = Path(directory) / segment_name(segment)
+        later = segments[at + 1 :]
         try:
-            file = filesystem.open(str(path))
-            reader = SegmentReader(file.pread(0, file.size()), str(path), manifest.store, segment)
+            reader = _segment(filesystem, directory, manifest, segment)
             if reader.first_sequence > sequence + 1:
                 yield _gap(manifest, reader, segment)
                 return
             for commit in reader:
                 _check_commit(reader, commit.start, commit.operations)
                 sequence = commit.sequence
+            whole = not reader.torn or (
+                later and reader.ends_before(_segment(filesystem, directory, manifest, later[0]))
+            )
         except (MainstemError, OSError) as error:
             yield Finding(path, "error", str(error))
             return
-        if reader.torn:
-            yield _torn(filesystem, directory, manifest, reader, segment, segments[at + 1 :])
+        if not whole:
+            yield _torn(filesystem, directory, manifest, reader, segment, later)
             return
+
+
+def _segment(
+    filesystem: FileSystem, directory: str, manifest: Manifest, number: int
+) -> SegmentReader:
+    path = f"{directory}/{segment_name(number)}"
+    file = filesystem.open(path)
+    return SegmentReader(file.pread(0, file.size()), path, manifest.store, number)
 
 
 def _gap(manifest: Manifest, reader: SegmentReader, segment: int) -> Finding:
@@ -213,10 +224,7 @@ def _torn(
     if end is not None and end[0] >= segment:
         promised = max(promised, end[1] if end[0] == segment else len(reader.data) + 1)
     for number in later:
-        path = f"{directory}/{segment_name(number)}"
-        file = filesystem.open(path)
-        following = SegmentReader(file.pread(0, file.size()), path, manifest.store, number)
-        first = next(iter(following), None)
+        first = next(iter(_segment(filesystem, directory, manifest, number)), None)
         if first is not None and first.synced:
             promised = max(promised, len(reader.data) + 1)
     message = f"it is bad from byte {reader.good}"

@@ -42,6 +42,7 @@ def encode_commit(
 
 
 FIRST_OPERATION: Final = _RECORD.size
+SEGMENT_HEAD: Final = _FILE_HEAD.size
 
 
 #: A busy log that is not synced writes zeros so far ahead: the page cache takes one large write
@@ -119,6 +120,15 @@ class LogWriter:
         else:
             self._space.release(lambda: self._file, self.size)
 
+    def seal(self) -> None:
+        """The next records come in another segment, whose first number says that none is missing.
+
+        So zeros may stay behind the last one until the file goes: to cut them takes the file
+        system's journal, and for that a busy disk makes a writer wait (docs/decisions/0208).
+        """
+        if self._zeroed <= self.size:
+            self.finish()
+
     def withdraw(self) -> None:
         """A record was begun, not appended: what there is of it must not stay behind the end."""
         self._file.truncate(self.size)
@@ -147,13 +157,16 @@ class Commit(NamedTuple):
 
 
 class SegmentReader:
-    """Reads one segment: iterate, then see ``good`` (bytes of whole records) and ``torn``."""
+    """Reads one segment: iterate, then see ``good`` (bytes of whole records) and ``torn``.
+
+    ``next_sequence`` is the number that the record behind these would have.
+    """
 
     def __init__(self, data: bytes, path: str, store: int, segment: int) -> None:
         self.data = data
         self.path = path
         self.good = 0
-        self.first_sequence = -1
+        self.first_sequence = self.next_sequence = -1
         self.torn = True
         if len(data) < _FILE_HEAD.size:
             return
@@ -165,21 +178,31 @@ class SegmentReader:
         if (of_store, number) != (store, segment) or any(zeros):
             raise Corrupt(f"{path} belongs to another store or place: put the right file back")
         self.good = _FILE_HEAD.size
-        self.first_sequence = first
+        self.first_sequence = self.next_sequence = first
         self.torn = False
 
     def __iter__(self) -> Iterator[Commit]:
         if self.torn:
             return
-        sequence = self.first_sequence
         while self.good < len(self.data):
-            commit = self._record(self.good, sequence)
+            commit = self._record(self.good, self.next_sequence)
             if commit is None:
                 self.torn = True
                 return
             yield commit
             self.good += _size_at(self.data, self.good)
-            sequence += 1
+            self.next_sequence += 1
+
+    def ends_before(self, following: SegmentReader) -> bool:
+        """Whether nothing but zeros is behind the records, and ``following`` goes on from them.
+
+        Then this segment was sealed so, and is whole although it seems torn.
+        """
+        return (
+            self.good > 0
+            and following.first_sequence == self.next_sequence
+            and not self.data[self.good :].strip(b"\0")
+        )
 
     def _record(self, at: int, sequence: int | None) -> Commit | None:
         data = self.data

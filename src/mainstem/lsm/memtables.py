@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from mainstem.kernels import lsm
@@ -21,7 +20,6 @@ class Memtables(Disk):
         self.active: dict[int, list[MemoryLayer]] = {}
         self.arena = lsm.Arena()
         self._expected: dict[int, int] = {}
-        self._inserting: tuple[int, int, lsm.Memtable, int] | None = None
 
     def memory_of(self, family: int) -> MemoryLayer:
         """The layer that takes the family's writes."""
@@ -33,11 +31,7 @@ class Memtables(Disk):
         return layers[0]
 
     def active_bytes(self) -> int:
-        size = 0
-        for layers in self.active.values():
-            for each in layers:
-                size += each.memtable.memory
-        return size
+        return lsm.bytes_held(self.active)
 
     def apply(self, data: bytes, at: int, operations: int) -> None:
         """Insert the operations of a commit into memtables, not yet visible."""
@@ -51,31 +45,19 @@ class Memtables(Disk):
                 self.memory_of(family).memtable.insert(data, at, self.specs[family])
             at = end
 
-    def insert(self, record: lsm.Piece, operations: Sequence[lsm.Operation]) -> None:
+    def insert(self, record: lsm.Piece, operations: list[lsm.Operation]) -> None:
         """As :meth:`apply`, for the operations that ``record`` was just made of.
 
         Goes on where it was interrupted, if it was: operands must not be folded twice.
         """
-        start, at = 0, FIRST_OPERATION
-        if self._inserting is not None:
-            start, at, memtable, rows = self._inserting
-            if memtable.rows != rows:
-                at += operations[start].size
-                start += 1
-        for number in range(start, len(operations)):
-            operation = operations[number]
-            family = operation.family
+        while left := lsm.insert_rows(record, FIRST_OPERATION, operations, self.active, self.specs):
+            operation, at = left
             if operation.kind == _RANGE_DELETE:
-                self._delete_ranges(family, lsm.Ranges(lsm.read_ranges(record, at)))
-                layer = self.memory_of(family)  # which may be another now; twice does no harm
-                self._inserting = (number, at, layer.memtable, layer.memtable.rows)
+                ranges = lsm.Ranges(lsm.read_ranges(record, at))
+                self._delete_ranges(operation.family, ranges)  # twice does no harm
+                record.inserted = at + operation.size
             else:
-                layers = self.active.get(family)
-                layer = layers[0] if layers is not None else self.memory_of(family)
-                memtable = layer.memtable
-                self._inserting = (number, at, memtable, memtable.rows)
-                memtable.insert(record, at, self.specs[family])
-            at += operation.size
+                self.memory_of(operation.family)
 
     def _delete_ranges(self, family: int, ranges: lsm.Ranges) -> None:
         layer = self.memory_of(family)

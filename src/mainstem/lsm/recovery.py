@@ -14,7 +14,7 @@ from mainstem.filesystem import File, FileSystem
 from mainstem.lsm import manifest as manifests
 from mainstem.lsm.cache import BlockCache
 from mainstem.lsm.footer import file_name
-from mainstem.lsm.log import SegmentReader, segment_name
+from mainstem.lsm.log import SEGMENT_HEAD, SegmentReader, segment_name
 from mainstem.lsm.manifest import FamilyRecord, Manifest
 from mainstem.lsm.options import FamilyOptions, StoreOptions
 from mainstem.lsm.state import Generation, State
@@ -148,11 +148,14 @@ def _replay(state: State) -> Generation | None:
             if commit.position is not None:
                 state.position = state.position | commit.position
         state.segment = segment
-        if reader.torn:
-            _cut(state, reader, segment, segments[at + 1 :])
+        later = segments[at + 1 :]
+        if reader.torn and not (
+            later and reader.ends_before(_reader(state, later[0], SEGMENT_HEAD))
+        ):
+            _cut(state, reader, segment, later)
             break
-        with contextlib.suppress(OSError):  # whoever was killed may have left space reserved
-            state.filesystem.open(reader.path).truncate(len(reader.data))
+        with contextlib.suppress(OSError):  # space reserved, or zeros of a segment that was sealed
+            state.filesystem.open(reader.path).truncate(reader.good)
     state.segment = max([state.segment, *segments])
     if not state.active:
         return None
@@ -163,13 +166,14 @@ def _replay(state: State) -> Generation | None:
     return Generation(state.segment, capture.marks, memory, state.sequence, state.position)
 
 
-def _reader(state: State, segment: int) -> SegmentReader:
+def _reader(state: State, segment: int, size: int = 0) -> SegmentReader:
+    """Of segment ``segment``, or only of its first ``size`` bytes."""
     path = f"{state.directory}/{segment_name(segment)}"
     file = state.filesystem.open(path)
     if state.options.sync not in ("none", "external"):
         # The process may have died before it did, and the next segment relies on it.
         file.fdatasync()
-    return SegmentReader(file.pread(0, file.size()), path, state.manifest.store, segment)
+    return SegmentReader(file.pread(0, size or file.size()), path, state.manifest.store, segment)
 
 
 def _leave_out(state: State, reader: SegmentReader, segments: list[int]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from mainstem.errors import Unavailable
@@ -47,12 +46,6 @@ class Capture(NamedTuple):
     sequence: int
 
 
-def _marks_of(layers: list[MemoryLayer]) -> tuple[tuple[MemoryLayer, int], ...]:
-    if len(layers) == 1:
-        return ((layers[0], layers[0].memtable.rows),)
-    return tuple([(layer, layer.memtable.rows) for layer in layers])
-
-
 class State(Memtables):
     """See the module. Created by ``recovery.open_state``, changed on disk by ``edits``."""
 
@@ -86,7 +79,7 @@ class State(Memtables):
 
     def capture(self) -> Capture:
         """What is in memtables now; the caller holds ``write_lock``."""
-        marks = {family: _marks_of(layers) for family, layers in self.active.items()}
+        marks = {family: lsm.marks_of(layers) for family, layers in self.active.items()}
         return Capture(marks, self.segment, self.sequence)
 
     def publish(self, capture: Capture) -> None:
@@ -159,7 +152,7 @@ class State(Memtables):
     def commit(
         self,
         record: lsm.Piece,
-        operations: Sequence[lsm.Operation],
+        operations: list[lsm.Operation],
         position: dict[str, int] | None,
     ) -> int:
         """Log and apply a record; returns its sequence. The caller holds ``write_lock``."""
@@ -169,7 +162,6 @@ class State(Memtables):
         log = self.log
         before = log.size if log is not None else 0
         interrupted: KeyboardInterrupt | None = None
-        self._inserting = None
         try:
             if log is not None:
                 log.append(record, sequence)
@@ -179,7 +171,6 @@ class State(Memtables):
             if position is not None:
                 self.position = self.position | position
             self.sequence = sequence
-            self._inserting = None  # it would keep the memtable
         except OSError as error:
             self.poison(error)
             raise Unavailable(
@@ -192,7 +183,6 @@ class State(Memtables):
             if position is not None:
                 self.position = self.position | position
             self.sequence = sequence
-            self._inserting = None
             interrupted = error
         except BaseException as error:
             self.poison(error)
@@ -203,21 +193,16 @@ class State(Memtables):
             raise interrupted
         return sequence
 
-    def _show(self, operations: Sequence[lsm.Operation]) -> None:
+    def _show(self, operations: list[lsm.Operation]) -> None:
         """Let readers see the last commit, which is of ``operations``."""
         with self.lock:
-            view = self.view.copy()
-            for operation in operations:
-                family = operation.family
-                memory = self._marks[family] = _marks_of(self.active[family])
-                sealed = self._sealed[family]
-                view[family] = _NEW(
-                    FamilyView, (memory + sealed if sealed else memory, self.disk[family])
-                )
+            view = lsm.show(
+                self.view, operations, self.active, self._marks, self._sealed, self.disk, FamilyView
+            )
             self.published = self.sequence
             self.view = view
 
-    def _settle(self, record: lsm.Piece, operations: Sequence[lsm.Operation], before: int) -> bool:
+    def _settle(self, record: lsm.Piece, operations: list[lsm.Operation], before: int) -> bool:
         """Make an interrupted commit whole, or none (false); poison the store if neither can be.
 
         ``before`` is the size that the log had. Control-C comes between any two steps.
@@ -242,7 +227,7 @@ class State(Memtables):
         self.check_writable()
         try:
             if self.log is not None:
-                self.log.finish()
+                self.log.seal()
                 if self.options.sync != "none":
                     self.log.sync()
             capture = self.capture()
