@@ -95,10 +95,10 @@ class Bench:
                         self.note(label, NATIVE, self.native_fill(what, batch))
 
     def warm(self) -> None:
-        """A store each that is not measured, twice: memory that nobody on this machine has used
-        before comes from the hypervisor a page at a time, at a tenth of the speed."""
+        """A store each that is not measured, four times: memory that nobody on this machine has
+        used before comes from the hypervisor a page at a time, at a tenth of the speed."""
         self.say("warming up")
-        for _ in range(2):
+        for _ in range(4):
             for kind in self.kinds:
                 engine = fresh(kind, self.place, self.bytes, "none")
                 self.stretch(engine.put, self.sequential, 65536)
