@@ -181,14 +181,14 @@ def _case(
             if name in PEERS[1:] and (turn or level == 3):  # the slow peers: information, once
                 continue
             task |= {"rows": rows}
-            for do, answer in _turn(bench, name, partitions, task, plain or bool(codec)):
+            for do, answer in _turn(bench, name, partitions, task):
                 if turn >= 0:
                     found[do].setdefault("bare" if "bare" in answer else name, []).append(answer)
     return [_row(f"{do} {label}", found[do]) for do in found]
 
 
 def _turn(
-    bench: Bench, name: str, partitions: int, task: dict[str, Any], bare: bool
+    bench: Bench, name: str, partitions: int, task: dict[str, Any]
 ) -> Iterator[tuple[str, Any]]:
     """What a client appends and reads, once; where it is ours, also what the bare loops do."""
     worker, rows = bench.workers[name], task["rows"]
@@ -200,7 +200,7 @@ def _turn(
                 answer = worker.ask(do, **task)
                 assert answer["rows"] == rows, (name, what, answer)
                 yield what, answer
-            if name == "mainstem" and bare and acks == "all":
+            if name == "mainstem" and acks == "all":
                 plain = task["codec"] is None
                 loops = _bare(bench, topic, rows) if plain else _codec(bench, task)
                 yield from ((what, answer | {"bare": True}) for what, answer in loops.items())
