@@ -3,8 +3,9 @@
 Who has work that comes in pieces opens a task and goes to work on it at once; helpers that are
 idle join as they wake, each under a number of its own from 1, and take pieces as the opener does.
 Nobody waits for a helper that has not begun: a task is closed when no pieces are left, and that
-waits only for helpers that are inside. They are started at first use, sleep otherwise, touch
-nothing of Python's, and are started anew in a process that was forked.
+waits only for helpers that are inside. They are started at first use, look out for the next task
+for 100 us when they have worked, else sleep, touch nothing of Python's, and are started anew in a
+process that was forked.
 """
 
 import os
@@ -37,6 +38,42 @@ cdef extern from "<signal.h>" nogil:
     int pthread_sigmask(int, const sigset_t*, sigset_t*)
     int SIG_SETMASK
 
+cdef extern from *:
+    """
+    #include <sched.h>
+    #include <time.h>
+    #define LSM_LOOK_OUT 100000  /* nanoseconds */
+    static unsigned lsm_openings;
+    static inline void lsm_count_opening(void) {
+        __atomic_fetch_add(&lsm_openings, 1, __ATOMIC_RELEASE);
+    }
+    static inline unsigned lsm_openings_now(void) {
+        return __atomic_load_n(&lsm_openings, __ATOMIC_ACQUIRE);
+    }
+    static inline long long lsm_nanoseconds(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * 1000000000LL + now.tv_nsec;
+    }
+    /* Wait a moment for another opening than the last one seen, without sleep: whoever else
+       wants the processor gets it. */
+    static void lsm_look_out(unsigned seen) {
+        long long until = lsm_nanoseconds() + LSM_LOOK_OUT;
+        do {
+            for (int i = 0; i < 64; i++) {
+                if (lsm_openings_now() != seen) return;
+    #if defined(__x86_64__)
+                __builtin_ia32_pause();
+    #endif
+            }
+            sched_yield();
+        } while (lsm_nanoseconds() < until);
+    }
+    """
+    void count_opening "lsm_count_opening"() noexcept nogil
+    unsigned openings "lsm_openings_now"() noexcept nogil
+    void look_out "lsm_look_out"(unsigned) noexcept nogil
+
 cdef enum:
     _MOST = 7
 
@@ -65,6 +102,7 @@ cdef void open_task(Task* task, int wanted) noexcept nogil:
         _start(task.wanted)
     task.next = _tasks
     _set(task)
+    count_opening()
     for i in range(task.wanted):
         pthread_cond_signal(&_opened)
     pthread_mutex_unlock(&_lock)
@@ -107,13 +145,22 @@ cdef void _start(int wanted) noexcept nogil:
 cdef void* _serve(void* _) noexcept nogil:
     cdef Task* task
     cdef int number
+    cdef unsigned seen
+    cdef bint awake = False
     pthread_mutex_lock(&_lock)
     while True:
         task = _tasks
         while task != NULL and task.wanted == 0:
             task = task.next
         if task == NULL:
-            pthread_cond_wait(&_opened, &_lock)
+            if awake:  # to be woken takes longer than most lookups leave between them
+                awake = False
+                seen = openings()
+                pthread_mutex_unlock(&_lock)
+                look_out(seen)
+                pthread_mutex_lock(&_lock)
+            else:
+                pthread_cond_wait(&_opened, &_lock)
             continue
         task.wanted -= 1
         task.joined += 1
@@ -122,6 +169,7 @@ cdef void* _serve(void* _) noexcept nogil:
         _count()
         pthread_mutex_unlock(&_lock)
         task.work(task.argument, number)
+        awake = True
         pthread_mutex_lock(&_lock)
         task.inside -= 1
         if task.inside == 0:

@@ -33,7 +33,7 @@ cdef enum:
     _KEPT_BYTES = 8 << 20
     _OVERHEAD = 200        # as cache.py reckons it
     _HEAD = 64             # of a run's file; blocks begin behind it
-    _ONE_IN = 4            # blocks that a full cache takes
+    _ONE_IN = 16           # blocks that a full cache takes
 
 
 cdef uint32_t stored_size(const Extent* file, uint32_t block) noexcept nogil:
@@ -94,7 +94,7 @@ cdef void offer(
 ) noexcept nogil:
     """Take a copy if the cache should have the block; without memory it goes without.
 
-    A cache that has room takes every block. A full one takes one in four, drawn by chance: each
+    A cache that has room takes every block. A full one takes one in 16, drawn by chance: each
     costs a copy and the loss of another, which pays only for blocks that are asked for again and
     again; and of a set of blocks larger than the cache, read in turn, some stay.
     """
