@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mainstem.kernels import BinaryColumn, Memory, partitions_of
+from mainstem.kernels.columns import pooled
 
 
 def offsets(*values: int, wide: bool = False) -> bytes:
@@ -72,6 +73,31 @@ def test_blocks_in_use_are_never_handed_out_twice() -> None:
             assert (bytes(old)[0], bytes(old)[-1]) == (mark, mark), f"seed 5 step {step}"
     for memory, mark in held:
         assert (bytes(memory)[0], bytes(memory)[-1]) == (mark, mark)
+
+
+def fill_the_pool() -> None:
+    """Three free blocks of 16 MiB: all that is kept."""
+    blocks = [Memory(16 << 20) for _ in range(3)]
+    del blocks
+    gc.collect()
+    assert pooled() == {16 << 20: 48 << 20}
+
+
+def test_free_blocks_make_room_for_sizes_that_are_wanted_now() -> None:
+    """They stayed for ever: work of another kind got all of its memory from the system."""
+    fill_the_pool()
+    memory = Memory(2 << 20)
+    del memory
+    assert pooled() == {2 << 20: 2 << 20, 16 << 20: 32 << 20}
+    memory = Memory(2 << 20)
+    assert pooled() == {16 << 20: 32 << 20}
+
+
+def test_free_blocks_do_not_make_room_for_a_size_that_nobody_asked_for_since() -> None:
+    memory = Memory(2 << 20)
+    fill_the_pool()
+    del memory
+    assert pooled() == {16 << 20: 48 << 20}
 
 
 def test_arrow_keeps_memory_alive() -> None:

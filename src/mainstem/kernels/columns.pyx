@@ -1,6 +1,7 @@
 """Memory owned by Python without being zeroed first, and Arrow binary columns for the kernels."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 
 cdef enum:
@@ -11,8 +12,12 @@ cdef enum:
 
 # Fresh memory costs a page fault for every 4 KiB, three times what decoding into it costs, and
 # the C library returns freed blocks to the system at once. Free blocks of a class form a list,
-# each beginning with the address of the next. All access is under the GIL.
+# each beginning with the address of the next. When there are too many, those go whose class has
+# not been asked for the longest: work of another kind needs other sizes. All access is under the
+# GIL.
 cdef void* _pool[_CLASSES]
+cdef uint64_t _asked[_CLASSES]
+cdef uint64_t _times = 0
 cdef Py_ssize_t _pool_bytes = 0
 
 
@@ -32,19 +37,56 @@ cdef int _class_of(Py_ssize_t* size) noexcept:
 
 cdef uint8_t* _take(Py_ssize_t* capacity) except NULL:
     """A block of ``capacity`` bytes, which is rounded up, and the slack behind it."""
-    global _pool_bytes
+    global _pool_bytes, _times
     cdef Py_ssize_t size = capacity[0]
     cdef int kind = _class_of(capacity)
     cdef void* block
-    if kind >= 0 and _pool[kind] != NULL:
-        block = _pool[kind]
-        _pool[kind] = (<void**>block)[0]
-        _pool_bytes -= capacity[0]
-        return <uint8_t*>block
+    if kind >= 0:
+        _times += 1
+        _asked[kind] = _times
+        if _pool[kind] != NULL:
+            _pool_bytes -= capacity[0]
+            return <uint8_t*>_pop(kind)
     block = malloc(capacity[0] + SLACK)
     if block == NULL:
         raise MemoryError(f"no memory for {size} bytes")
     return <uint8_t*>block
+
+
+cdef void* _pop(int kind) noexcept:
+    cdef void* block = _pool[kind]
+    _pool[kind] = (<void**>block)[0]
+    return block
+
+
+cdef bint _make_room(int kind, Py_ssize_t capacity) noexcept:
+    """Free blocks that are wanted less than those of ``kind``; whether one more fits now."""
+    global _pool_bytes
+    cdef int each, least
+    while _pool_bytes + capacity > _POOL_LIMIT:
+        least = kind
+        for each in range(_CLASSES):
+            if _pool[each] != NULL and _asked[each] < _asked[least]:
+                least = each
+        if least == kind:
+            return False
+        free(_pop(least))
+        _pool_bytes -= <Py_ssize_t>(least % 4 + 4) << (least // 4 + _SMALLEST_SHIFT - 2)
+    return True
+
+
+def pooled():
+    """Bytes of free blocks that are kept, by the size of a block: for tests and statistics."""
+    cdef int kind
+    cdef void* block
+    found = {}
+    for kind in range(_CLASSES):
+        size = (kind % 4 + 4) << (kind // 4 + _SMALLEST_SHIFT - 2)
+        block = _pool[kind]
+        while block != NULL:
+            found[size] = found.get(size, 0) + size
+            block = (<void**>block)[0]
+    return found
 
 
 cdef void _give(uint8_t* block, Py_ssize_t capacity) noexcept:
@@ -52,7 +94,7 @@ cdef void _give(uint8_t* block, Py_ssize_t capacity) noexcept:
     cdef int kind = _class_of(&capacity)
     if block == NULL:
         return
-    if kind >= 0 and _pool_bytes + capacity <= _POOL_LIMIT:
+    if kind >= 0 and _make_room(kind, capacity):
         (<void**>block)[0] = _pool[kind]
         _pool[kind] = block
         _pool_bytes += capacity
