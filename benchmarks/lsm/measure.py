@@ -87,12 +87,17 @@ class Bench:
                 label = f"{what}/{batch}" if sync == "none" else f"fillrandom, synced/{batch}"
                 for _ in self.rounds():
                     for kind in self.kinds:
-                        engine = fresh(kind, self.place, self.bytes, sync)
-                        os.sync()  # nobody waits for what another left to be written
-                        self.note(label, kind.name, self.stretch(engine.put, rows, batch))
-                        engine.close()
+                        self.fill(kind, rows, batch, sync)  # as warm(), after another's turn
+                        self.note(label, kind.name, self.fill(kind, rows, batch, sync))
                     if self.with_native and sync == "none":
                         self.note(label, NATIVE, self.native_fill(what, batch))
+
+    def fill(self, kind: type[Any], rows: Rows, batch: int, sync: str) -> float:
+        engine = fresh(kind, self.place, self.bytes, sync)
+        os.sync()  # nobody waits for what another left to be written
+        found = self.stretch(engine.put, rows, batch)
+        engine.close()
+        return found
 
     def warm(self) -> None:
         """A store each that is not measured, four times: memory that nobody on this machine has
