@@ -89,8 +89,9 @@ def test_free_blocks_make_room_for_sizes_that_are_wanted_now() -> None:
     memory = Memory(2 << 20)
     del memory
     assert pooled() == {2 << 20: 2 << 20, 16 << 20: 32 << 20}
-    memory = Memory(2 << 20)
+    again = Memory(2 << 20)
     assert pooled() == {16 << 20: 32 << 20}
+    del again
 
 
 def test_free_blocks_do_not_make_room_for_a_size_that_nobody_asked_for_since() -> None:
