@@ -45,7 +45,13 @@ class BlockCache:
     @property
     def room(self) -> int:
         """Bytes that blocks may take now."""
-        return max(self.budget - self.reserved, self.budget // _LEAST_SHARE)
+        return self.space()[1]
+
+    def space(self) -> tuple[int, int]:
+        """(bytes that are left of ``room``, ``room``): asked at every lookup that reads."""
+        room, least = self.budget - self.reserved, self.budget // _LEAST_SHARE
+        room = max(room, least)
+        return room - self._clock.used, room
 
     @property
     def used(self) -> int:

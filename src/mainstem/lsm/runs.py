@@ -33,9 +33,7 @@ class LoadedRun(lsm.Run):
 
     def room(self) -> tuple[int, int]:
         """(bytes that the cache has left, bytes of the largest block it would take)."""
-        cache = self.stored.cache
-        room = cache.room
-        return room - cache.used, room
+        return self.stored.cache.space()
 
     def load(self, blocks: Sequence[int], *, keep: bool = True) -> list[lsm.Block]:
         """Read ``blocks`` (ascending) from the file; ``keep`` puts them in the cache."""
