@@ -49,8 +49,7 @@ class BlockCache:
 
     def space(self) -> tuple[int, int]:
         """(bytes that are left of ``room``, ``room``): asked at every lookup that reads."""
-        room, least = self.budget - self.reserved, self.budget // _LEAST_SHARE
-        room = max(room, least)
+        room = max(self.budget - self.reserved, self.budget // _LEAST_SHARE)
         return room - self._clock.used, room
 
     @property
