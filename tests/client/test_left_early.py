@@ -112,16 +112,38 @@ def test_what_an_interrupt_took_away_is_not_committed(
         assert stem.committed(group) == {(full.name, 0): 100}
 
 
+def of_two_threads(call: Callable[[], Any], then: Callable[[], Any]) -> tuple[list[Any], list[str]]:
+    """What two threads that ``call`` at once get, and what those hear that are refused.
+
+    Whoever comes first waits, until one was refused and ``then`` was called.
+    """
+    found: list[Any] = []
+    refused: list[str] = []
+    said = threading.Event()
+
+    def work() -> None:
+        try:
+            found.append(call())
+        except ms.Invalid as error:
+            refused.append(str(error))
+            said.set()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert said.wait(60)
+    then()
+    for thread in threads:
+        thread.join(60)
+    return found, refused
+
+
 def test_only_one_thread_waits_for_a_batch(stem: ms.Stem, make_topic: MakeTopic) -> None:
     topic = make_topic()
     with topic.read(follow=True) as batches:
-        found: list[Any] = []
-        thread = threading.Thread(target=lambda: found.append(next(batches)))
-        thread.start()
-        refused = _refused(lambda: next(batches), lambda: bool(found))
-        topic.append([b"7"])
-        thread.join(60)
-    assert "another thread waits for this read's next batch" in refused
+        found, refused = of_two_threads(lambda: next(batches), lambda: topic.append([b"7"]))
+    assert len(refused) == 1
+    assert "another thread waits for this read's next batch" in refused[0]
     assert [numbers(batch) for batch in found] == [[7]]
 
 
@@ -129,24 +151,10 @@ def test_only_one_thread_polls_a_consumer(stem: ms.Stem, make_topic: MakeTopic, 
     topic = make_topic()
     with stem.consumer(group, topic.name, auto_commit=None) as consumer:
         assert consumer.poll(0) is None
-        found: list[Any] = []
-        thread = threading.Thread(target=lambda: found.append(consumer.poll(60)))
-        thread.start()
-        refused = _refused(lambda: consumer.poll(0), lambda: bool(found))
-        topic.append([b"7"])
-        thread.join(60)
-    assert "one at a time, or open a consumer for each" in refused
+        found, refused = of_two_threads(lambda: consumer.poll(60), lambda: topic.append([b"7"]))
+    assert len(refused) == 1
+    assert "one at a time, or open a consumer for each" in refused[0]
     assert [numbers(batch) for batch in found] == [[7]]
-
-
-def _refused(call: Callable[[], Any], over: Callable[[], bool]) -> str:
-    """What the first call says that meets the other thread's; it may be here before that one."""
-    while not over():
-        try:
-            assert call() is None
-        except ms.Invalid as error:
-            return str(error)
-    raise AssertionError("the other thread is done, and nothing was refused")
 
 
 def test_threads_that_take_turns_share_a_read(full: ms.Topic) -> None:
