@@ -8,8 +8,8 @@ import sys
 GUARDED = """
 import ctypes, mmap, struct, sys
 from mainstem.kernels import (
-    BatchError, BinaryColumn, HeaderColumn, decode_records, encode_records, partitions_of,
-    read_batches, seal,
+    BatchError, BinaryColumn, HeaderColumn, decode_records, encode_records, number,
+    partitions_of, read_batches, seal,
 )
 
 PAGE = mmap.PAGESIZE
@@ -40,6 +40,7 @@ for size in range(700):
     ):
         batch, _ = encode_records(column, key, headers, None, 0, 0, 1, 1 << 20)
         seal(batch)
+        number(batch, producer_id=1, producer_epoch=2, base_sequence=3)
         kept = bytes(whole[4 * PAGE - size : 4 * PAGE])
         data = guarded(batch)
         columns = decode_records(data, read_batches(data))

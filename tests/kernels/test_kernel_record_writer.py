@@ -7,8 +7,18 @@ import struct
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mainstem.kernels import BinaryColumn, HeaderColumn, encode_records, read_batches, seal
+from mainstem.kernels import (
+    BatchError,
+    BinaryColumn,
+    HeaderColumn,
+    encode_records,
+    number,
+    read_batches,
+    seal,
+)
 from reference.record_batch import Record, batch_of, decode, encode
 
 PAIR = pa.struct([("key", pa.string()), ("value", pa.binary())])
@@ -199,6 +209,41 @@ def test_seal_writes_producer_and_codec() -> None:
     (header,) = read_batches(batch)
     assert (header.codec, header.transactional) == (0, False)
     assert (header.producer_id, header.producer_epoch, header.base_sequence) == (-1, -1, -1)
+
+
+@given(
+    size=st.sampled_from([0, 1, 7, 100, 5_000, 70_000, 1_100_000]),
+    producer_id=st.integers(-1, 2**63 - 1),
+    epoch=st.integers(-1, 2**15 - 1),
+    sequence=st.integers(-1, 2**31 - 1),
+    transactional=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_number_makes_the_bytes_that_seal_makes(
+    size: int, producer_id: int, epoch: int, sequence: int, transactional: bool
+) -> None:
+    batch, _ = encode_records(
+        column(pa.array([b"x" * size])), None, None, None, 5, 0, 1, 2_000_000
+    )
+    numbers = {"producer_id": producer_id, "producer_epoch": epoch, "base_sequence": sequence}
+    seal(batch, 3, producer_id=4, producer_epoch=5, base_sequence=6, transactional=True)
+    number(batch, **numbers, transactional=transactional)
+    found = bytes(batch)
+    seal(batch, 3, **numbers, transactional=transactional)
+    assert found == bytes(batch)
+
+
+def test_number_does_not_mend_damaged_records() -> None:
+    batch = bytearray(encode(batch_of([Record(b"abc")])))
+    batch[-2] ^= 1
+    number(batch, producer_id=1, producer_epoch=2, base_sequence=3)
+    with pytest.raises(BatchError, match="CRC"):
+        read_batches(batch)
+
+
+def test_number_refuses_less_than_a_header() -> None:
+    with pytest.raises(ValueError, match="60 bytes"):
+        number(bytearray(60), producer_id=1, producer_epoch=2, base_sequence=3)
 
 
 def test_seal_keeps_log_append_time() -> None:

@@ -32,8 +32,8 @@ CODECS: dict[str | None, int] = {None: 0, "none": 0, "gzip": 1, "snappy": 2, "lz
 _LEVELS = {"gzip": 9, "lz4": 12, "zstd": 22}
 _SMALL_ROWS = 512
 _UNKNOWN_PARTITION = 3
-#: Slices under way: one a core that encodes, one that waits for its turn, one for room to be sent.
-_AHEAD = min(4, os.cpu_count() or 1) + 2
+#: Slices under way: one a core. With more the cores lose sight of theirs; the loop keeps up.
+_AHEAD = max(2, min(4, os.cpu_count() or 1))
 #: Tables of more chunks than this take a while to be looked through.
 _FEW_CHUNKS = 1024
 _BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
@@ -240,7 +240,6 @@ class Appender:
                 codec=CODECS[options.compression],
                 level=options.compression_level,
                 squeeze=self._squeezes.setdefault(options.compression, Squeeze()),
-                sealed=_ACKS[options.acks] != -1,  # else a lane does, with its producer's numbers
                 now_ms=self._clock.now_ms(),
             )
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from mainstem.client.retry import Deadline
 from mainstem.errors import MainstemError
-from mainstem.kernels import seal
+from mainstem.kernels import number
 
 MAX_IN_FLIGHT = 5
 _SEQUENCES = 1 << 31
@@ -38,11 +38,6 @@ class Batch:
     stamped: tuple[int, int, int] | None = None
     hang_ups: int = 0
     hung_up_at: tuple[int, int] | None = None
-
-    @property
-    def codec(self) -> int:
-        """From the batch's attributes."""
-        return self.data[22] & 7
 
 
 @dataclass(slots=True, eq=False)
@@ -107,9 +102,8 @@ class Lane:
         if batch.stamped is not None and batch.stamped[:2] == self.identity:
             return  # sent before: the same numbers let the broker see a duplicate
         batch.stamped = (producer_id, epoch, self.next_sequence)
-        seal(
+        number(
             batch.data,
-            batch.codec,
             producer_id=producer_id,
             producer_epoch=epoch,
             base_sequence=self.next_sequence,

@@ -53,7 +53,7 @@ try:
         decode_records,
         decode_runs,
     )
-    from mainstem.kernels.record_writer import HeaderColumn, encode_records, seal
+    from mainstem.kernels.record_writer import HeaderColumn, encode_records, number, seal
     from mainstem.kernels.sending import send_file
 except ModuleNotFoundError as error:  # pragma: no cover - exercised in a subprocess by the tests
     if not (error.name or "").startswith("mainstem.kernels."):
@@ -120,6 +120,7 @@ __all__ = [
     "latency_bounds",
     "message_decoder",
     "murmur2",
+    "number",
     "partitions_of",
     "read_batches",
     "read_header",

@@ -37,3 +37,11 @@ def seal(
     base_sequence: int = -1,
     transactional: bool = False,
 ) -> None: ...
+def number(
+    batch: Buffer,
+    *,
+    producer_id: int,
+    producer_epoch: int,
+    base_sequence: int,
+    transactional: bool = False,
+) -> None: ...

@@ -7,8 +7,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_
 from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from mainstem.kernels.bigendian cimport get_i16, put_i16, put_i32, put_i64
-from mainstem.kernels.checksum cimport crc_of
+from mainstem.kernels.bigendian cimport get_i16, get_i32, put_i16, put_i32, put_i64
+from mainstem.kernels.checksum cimport crc_after, crc_of
 from mainstem.kernels.columns cimport BinaryColumn, Memory, allocate, column_entry, copy_bytes
 from mainstem.kernels.varints cimport varint_size, varlong_size, write_varint, write_varlong
 
@@ -354,18 +354,44 @@ def seal(
     shorter than a header or longer than 2 GiB.
     """
     cdef Py_ssize_t size = batch.shape[0]
-    cdef int16_t attributes
     if size < _HEADER or size > INT32_MAX:
         raise ValueError(f"{size} bytes cannot be a record batch")
     if codec < 0 or codec > 4:
         raise ValueError(f"codec {codec} is unknown; 0 to 4 are none, gzip, snappy, lz4, zstd")
     put_i32(&batch[8], <int32_t>(size - _PREFIX))
-    attributes = (get_i16(&batch[21]) & ~23) | <int16_t>codec
-    if transactional:
-        attributes |= 16
-    put_i16(&batch[21], attributes)
-    put_i64(&batch[43], producer_id)
-    put_i16(&batch[51], producer_epoch)
-    put_i32(&batch[53], base_sequence)
+    put_i16(&batch[21], (get_i16(&batch[21]) & ~7) | <int16_t>codec)
+    _put_producer(&batch[0], producer_id, producer_epoch, base_sequence, transactional)
     cdef uint32_t crc = crc_of(&batch[21], size - 21, 0)
     put_i32(&batch[17], <int32_t>crc)
+
+
+def number(
+    uint8_t[::1] batch not None,
+    *,
+    int64_t producer_id,
+    int16_t producer_epoch,
+    int32_t base_sequence,
+    bint transactional=False,
+):
+    """Give a sealed batch that fills ``batch`` its producer's numbers (KIP-98).
+
+    In place, and its CRC follows from the one that it has: the records are not looked at. Raises
+    ``ValueError`` when ``batch`` is shorter than a header.
+    """
+    cdef Py_ssize_t size = batch.shape[0]
+    if size < _HEADER:
+        raise ValueError(f"{size} bytes cannot be a record batch")
+    cdef uint32_t before = crc_of(&batch[21], _HEADER - 21, 0)
+    _put_producer(&batch[0], producer_id, producer_epoch, base_sequence, transactional)
+    cdef uint32_t difference = before ^ crc_of(&batch[21], _HEADER - 21, 0)
+    cdef uint32_t crc = <uint32_t>get_i32(&batch[17]) ^ crc_after(difference, size - _HEADER)
+    put_i32(&batch[17], <int32_t>crc)
+
+
+cdef void _put_producer(
+    uint8_t* out, int64_t producer_id, int16_t epoch, int32_t sequence, bint transactional
+) noexcept:
+    put_i16(out + 21, (get_i16(out + 21) & ~16) | (16 if transactional else 0))
+    put_i64(out + 43, producer_id)
+    put_i16(out + 51, epoch)
+    put_i32(out + 53, sequence)

@@ -93,7 +93,6 @@ def encode_batches(
     producer_epoch: int = -1,
     base_sequence: int = -1,
     transactional: bool = False,
-    sealed: bool = True,
     now_ms: int,
 ) -> Iterator[memoryview]:
     """Rows in order as record batches of at most ``batch_bytes`` each, as they are sent.
@@ -101,11 +100,10 @@ def encode_batches(
     Compressed ones hold up to twice as much before compression, if ``squeeze`` (or the
     batches before) says that they will fit. Without a codec, and where compression gains
     nothing, it is the size before it. A record that is larger by itself gets a batch of its
-    own. ``base_sequence`` is the first
-    batch's; it goes on by the number of records and wraps to 0 after 2**31 - 1, as Kafka's
-    does. Not ``sealed`` leaves the producer's fields and the CRC to a later ``kernels.seal``.
-    Columns and errors as for ``encode_batch``; columns are checked before the first batch is
-    asked for. The views are writable.
+    own. ``base_sequence`` is the first batch's; it goes on by the number of records and wraps
+    to 0 after 2**31 - 1, as Kafka's does; ``kernels.number`` can write it and the other fields
+    of a producer later. Columns and errors as for ``encode_batch``; columns are checked before
+    the first batch is asked for. The views are writable.
     """
     source = record_source(value, key, timestamp, headers, now_ms)
     squeeze = squeeze or Squeeze()
@@ -118,15 +116,14 @@ def encode_batches(
             if len(batch) > batch_bytes < target and rows > 1:  # a wrong guess
                 squeeze.times = 1.0
                 batch, rows = _encode(source, row, batch_bytes, codec, level, squeeze)
-            if sealed:
-                seal(
-                    batch,
-                    codec,
-                    producer_id=producer_id,
-                    producer_epoch=producer_epoch,
-                    base_sequence=sequence,
-                    transactional=transactional,
-                )
+            seal(
+                batch,
+                codec,
+                producer_id=producer_id,
+                producer_epoch=producer_epoch,
+                base_sequence=sequence,
+                transactional=transactional,
+            )
             row += rows
             if sequence >= 0:
                 sequence = (sequence + rows) % _SEQUENCES
