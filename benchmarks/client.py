@@ -14,11 +14,11 @@ for the disk's sync, and with acks=1, which does not, so that the clients are co
 disk. Idempotence needs acks=all: with acks=1 all go without.
 
 The bare loop is no client at all: the topic's own bytes, with nothing parsed, checked or decoded.
-``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or ``send`` to ``recv``, ``write`` and
-``fdatasync`` (the last not for acks=1), with five requests of 1 MB in flight, which is all that an
-idempotent producer may have to a partition. With zstd it is the compression of these rows, on every
-core, and nothing else. Near it nothing is left to be had here; appends can pass it, as the log
-reserves space ahead.
+``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or the rows encoded by our kernels, a
+thread a core, then ``send`` to ``recv``, ``write`` and ``fdatasync`` (the last not for acks=1),
+with 5 MB in flight, which is all that an idempotent producer may have to a partition. With zstd it
+is the compression of these rows, on every core, and nothing else. Near it nothing is left to be had
+here.
 
 Traps: figures are per second, with fewer rows for the slower clients; the broker shares the
 machine's cores with the client, and syncs what is appended to its disk, so with few cores a fast
@@ -202,12 +202,12 @@ def _turn(
                 yield what, answer
             if name == "mainstem" and acks == "all":
                 plain = task["codec"] is None
-                loops = _bare(bench, topic, rows) if plain else _codec(bench, task)
+                loops = _bare(bench, topic, task) if plain else _codec(bench, task)
                 yield from ((what, answer | {"bare": True}) for what, answer in loops.items())
 
 
-def _bare(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
-    """The same bytes with no client and no broker in the way."""
+def _bare(bench: Bench, topic: str, task: dict[str, Any]) -> dict[str, Any]:
+    """The same rows and bytes with no client and no broker in the way."""
     log = bench.context.directory / "client" / "topics"
     segments = sorted(log.glob(f"{topic}-*/*.log"), key=lambda found: found.stat().st_size)
     whole = sum(found.stat().st_size for found in segments)
@@ -215,12 +215,15 @@ def _bare(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
     size = largest.stat().st_size
     with running("source", str(largest)) as address:
         source = worker.ask("consume", address=address, bytes=size)
-    path, found = str(bench.context.directory / "bare"), {"consume": source}
+    found = {"consume": source | {"rows": source["rows"] * task["rows"] / whole}}
+    path, rows = (
+        str(bench.context.directory / "bare"),
+        {w: task[w] for w in ("rows", "size", "json")},
+    )
     for label, acks in APPENDS.items():
         with running("durable" if acks == "all" else "sink", path, "1000000") as address:
-            found[label] = worker.ask("append", address=address, bytes=whole)
-    share = rows / whole  # rows a byte
-    return {what: answer | {"rows": answer["rows"] * share} for what, answer in found.items()}
+            found[label] = worker.ask("append", address=address, **rows)
+    return found
 
 
 def _codec(bench: Bench, task: dict[str, Any]) -> dict[str, Any]:

@@ -349,6 +349,25 @@ def test_a_forked_child_is_told_to_open_again_and_can(program: Program) -> None:
     assert out.endswith("[b'from the child', b'from the parent']\n")
 
 
+def test_a_forked_child_computes_in_threads_of_its_own(program: Program) -> None:
+    out = program("""
+        import os
+        import pyarrow as pa
+        rows = pa.table({"value": pa.array([b"x"] * 10_000)})
+        stem = ms.connect(address)
+        stem.topic(name).append(rows)
+        child = os.fork()
+        if child == 0:
+            with ms.connect(address) as mine:
+                mine.topic(name).append(rows)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print(sum(batch.num_rows for batch in stem.topic(name).read()))
+        stem.close()
+    """)
+    assert out.endswith("20000\n")
+
+
 def test_a_consumer_does_not_cross_a_fork_and_the_parents_goes_on(program: Program) -> None:
     out = program("""
         import os

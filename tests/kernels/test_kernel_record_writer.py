@@ -222,9 +222,7 @@ def test_seal_writes_producer_and_codec() -> None:
 def test_number_makes_the_bytes_that_seal_makes(
     size: int, producer_id: int, epoch: int, sequence: int, transactional: bool
 ) -> None:
-    batch, _ = encode_records(
-        column(pa.array([b"x" * size])), None, None, None, 5, 0, 1, 2_000_000
-    )
+    batch, _ = encode_records(column(pa.array([b"x" * size])), None, None, None, 5, 0, 1, 2_000_000)
     numbers = {"producer_id": producer_id, "producer_epoch": epoch, "base_sequence": sequence}
     seal(batch, 3, producer_id=4, producer_epoch=5, base_sequence=6, transactional=True)
     number(batch, **numbers, transactional=transactional)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +12,7 @@ import pyarrow as pa
 from mainstem.client.arguments import MOST_COUNT, check_count, check_text
 from mainstem.client.cluster import Cluster
 from mainstem.client.columns import Columns, record_columns, row_count, slices
-from mainstem.client.formats import Format, Raw, check_format
+from mainstem.client.formats import Format, Raw, check_format, is_quick
 from mainstem.client.gathering import Gatherer, StickyTurn, weight
 from mainstem.client.in_order import InOrder
 from mainstem.client.lanes import Batch
@@ -21,7 +20,7 @@ from mainstem.client.partitioning import Turn, split
 from mainstem.client.producer import Producer
 from mainstem.client.retry import Deadline
 from mainstem.client.sent import Appended, Sent
-from mainstem.client.threads import off_loop
+from mainstem.client.threads import CORES, off_loop, on_cores
 from mainstem.clock import Clock, SystemClock
 from mainstem.errors import Invalid
 from mainstem.wire import Squeeze, encode_batches
@@ -33,7 +32,7 @@ _LEVELS = {"gzip": 9, "lz4": 12, "zstd": 22}
 _SMALL_ROWS = 512
 _UNKNOWN_PARTITION = 3
 #: Slices under way: one a core. With more the cores lose sight of theirs; the loop keeps up.
-_AHEAD = max(2, min(4, os.cpu_count() or 1))
+_AHEAD = max(2, min(4, CORES))
 #: Tables of more chunks than this take a while to be looked through.
 _FEW_CHUNKS = 1024
 _BATCH_BYTES = 1_000_000  # below Kafka's default max.message.bytes with the header on top
@@ -154,8 +153,8 @@ class Appender:
         """Encode a slice, in a thread unless it is small."""
         known = await self._cluster.topic(self._topic, self._cluster.deadline())
         # A format that may ask a schema registry must not do so on the loop.
-        quick = batch.num_rows <= _SMALL_ROWS and getattr(options.format, "quick", True)
-        run = _at_once if quick else off_loop
+        small = batch.num_rows <= _SMALL_ROWS
+        run = (_at_once if small else on_cores) if is_quick(options.format) else off_loop
         count = len(known.partitions)
         try:
             found: _Slice = await run(partial(self._encode_slice, batch, options, count))
@@ -214,7 +213,7 @@ class Appender:
         self, partition: int, rows: Columns, options: AppendOptions, deadline: Deadline
     ) -> list[Batch]:
         """Encode rows and queue their batches."""
-        run = _at_once if rows.rows <= _SMALL_ROWS else off_loop
+        run = _at_once if rows.rows <= _SMALL_ROWS else on_cores
         batches = await run(partial(self._encode, rows, options))
         return await self._queue(partition, batches, options, deadline)
 

@@ -66,6 +66,11 @@ def check_format(found: Format) -> Format:
     return found
 
 
+def is_quick(found: Format) -> bool:
+    """Whether it only computes. One that may wait, for a schema registry, has ``quick = False``."""
+    return bool(getattr(found, "quick", True))
+
+
 class Raw:
     """The payload is the column ``value``, bytes as they are (text becomes UTF-8)."""
 

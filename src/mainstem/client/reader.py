@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from mainstem.client.decoding import Places, assemble, decode_parts, places
 from mainstem.client.fetcher import Fetched, Fetcher
-from mainstem.client.formats import Format, check_format
+from mainstem.client.formats import Format, check_format, is_quick
 from mainstem.client.spool import Part, Spool
-from mainstem.client.threads import off_loop
+from mainstem.client.threads import off_loop, on_cores
 from mainstem.errors import MainstemError
 
 _AHEAD = 2
@@ -64,7 +64,7 @@ class Reader:
         self._decode = check_format(payload).decoder()
         self._in_order = not getattr(self._decode, "forgetful", False)
         # A format that may ask a schema registry must not do so on the loop.
-        self._quick = getattr(payload, "quick", True)
+        self._quick = is_quick(payload)
         self._batch_rows = batch_rows
         self._max_wait = max_wait
         self._spool = Spool()
@@ -176,10 +176,11 @@ class Reader:
         """Decode in a thread, or here where that takes less time than a thread to wake up."""
         here = sum(part.size for part in parts) <= _SMALL_BYTES and self._quick
         here = here and (self._turn is None or self._turn.over.is_set())
+        run = on_cores if self._quick else off_loop
         turn = self._turn = _Turn(self._turn)
         if here:
             return self._work(parts, turn)
-        future = asyncio.ensure_future(off_loop(partial(self._work, parts, turn)))
+        future = asyncio.ensure_future(run(partial(self._work, parts, turn)))
 
         def done(future: asyncio.Future[Any]) -> None:
             turn.over.set()  # also when it never ran

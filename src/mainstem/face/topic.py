@@ -133,8 +133,8 @@ class Topic:
         retries never duplicate), ``1`` (taken by the leader) or ``0`` (not answered).
         ``compression`` is ``None``, ``"gzip"``, ``"snappy"``, ``"lz4"`` or ``"zstd"``, with
         ``compression_level`` as the codec has them (zstd's is 1 unless given); ``batch_bytes``
-        the most that a record batch takes on the wire; compressed ones hold up to twice as
-        much.
+        the most that a record batch takes on the wire; compressed ones hold up to three
+        times as much.
 
         Raises ``Invalid`` for columns or arguments, ``Unavailable`` when the time is over: its
         message says how many rows were acknowledged.

@@ -15,7 +15,7 @@ _CODEC_AT: Final = 22
 _LARGEST_BATCH: Final = 2**31 - 1
 _MESSAGE_TOO_LARGE: Final = 10
 _SEQUENCES: Final = 2**31
-_MOST_TIMES: Final = 2  # batch_bytes before compression: larger ones fall out of readers' caches
+_MOST_TIMES: Final = 3  # batch_bytes before compression: larger ones fall out of readers' caches
 _CAUTION: Final = 0.75  # of how much smaller the last batch became
 
 
@@ -97,7 +97,7 @@ def encode_batches(
 ) -> Iterator[memoryview]:
     """Rows in order as record batches of at most ``batch_bytes`` each, as they are sent.
 
-    Compressed ones hold up to twice as much before compression, if ``squeeze`` (or the
+    Compressed ones hold up to three times as much before compression, if ``squeeze`` (or the
     batches before) says that they will fit. Without a codec, and where compression gains
     nothing, it is the size before it. A record that is larger by itself gets a batch of its
     own. ``base_sequence`` is the first batch's; it goes on by the number of records and wraps
