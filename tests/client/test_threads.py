@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 import mainstem as ms
 from mainstem.client.threads import CORES, off_loop, on_cores
@@ -53,8 +54,6 @@ def test_what_waits_does_not_hold_up_what_computes() -> None:
 class Asks:
     """``Raw`` that asks a registry before it encodes; the answer is late."""
 
-    quick = False
-
     def __init__(self) -> None:
         self.answer = threading.Event()
         self.asked = threading.Semaphore(0)
@@ -89,3 +88,36 @@ def test_appends_go_on_while_a_registry_does_not_answer(
         for thread in threads:
             thread.join()
     assert sum(batch.num_rows for batch in late.read()) == some * 10_000
+
+
+class Counts:
+    """``Raw`` that writes down elsewhere what it has encoded and decoded."""
+
+    def __init__(self, book: ms.Topic) -> None:
+        self._book = book
+
+    def encode(self, payload: Any, *, used: frozenset[str]) -> Any:
+        """See ``Format``."""
+        self._book.append([b"encoded"])
+        return ms.Raw().encode(payload, used=used)
+
+    def decoder(self) -> Callable[[Any, Callable[[int], str]], dict[str, Any]]:
+        """See ``Format``."""
+
+        def decode(values: Any, where: Callable[[int], str]) -> dict[str, Any]:
+            self._book.append([b"decoded"])
+            return ms.Raw().decoder()(values, where)
+
+        return decode
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_format_of_the_users_may_use_the_same_client(
+    make_topic: Callable[..., ms.Topic], rows: int
+) -> None:
+    book, topic = make_topic(), make_topic()
+    counts = Counts(book)
+    topic.append(pa.table({"value": pa.array([b"x"] * rows)}), format=counts)
+    assert sum(batch.num_rows for batch in topic.read(format=counts)) == rows
+    (found,) = book.read()
+    assert set(found["value"].to_pylist()) == {b"encoded", b"decoded"}

@@ -41,7 +41,11 @@ Decode = Callable[[Any, Callable[[int], str]], dict[str, Any]]
 
 
 class Format(Protocol):
-    """A payload format. Immutable, so one may be shared by threads and topics."""
+    """A payload format. Immutable, so one may be shared by threads and topics.
+
+    One that only computes has an attribute ``quick`` that is true, and is called on the event loop
+    where there is little to do; others, which may wait for a schema registry, never are.
+    """
 
     def encode(self, payload: Any, *, used: frozenset[str]) -> Any:
         """A ``pa.RecordBatch`` of payload columns as one binary array of the same length.
@@ -67,12 +71,14 @@ def check_format(found: Format) -> Format:
 
 
 def is_quick(found: Format) -> bool:
-    """Whether it only computes. One that may wait, for a schema registry, has ``quick = False``."""
-    return bool(getattr(found, "quick", True))
+    """Whether it says that it only computes."""
+    return bool(getattr(found, "quick", False))
 
 
 class Raw:
     """The payload is the column ``value``, bytes as they are (text becomes UTF-8)."""
+
+    quick = True
 
     def encode(self, payload: Any, *, used: frozenset[str]) -> Any:
         """See ``Format``."""
