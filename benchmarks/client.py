@@ -14,11 +14,11 @@ for the disk's sync, and with acks=1, which does not, so that the clients are co
 disk. Idempotence needs acks=all: with acks=1 all go without.
 
 The bare loop is no client at all: the topic's own bytes, with nothing parsed, checked or decoded.
-``sendfile`` to ``recv`` into one buffer, 4 MB at a time; or the rows encoded by our kernels, a
-thread a core, then ``send`` to ``recv``, ``write`` and ``fdatasync`` (the last not for acks=1),
-with 5 MB in flight, which is all that an idempotent producer may have to a partition. With zstd it
-is the compression of these rows, on every core, and nothing else. Near it nothing is left to be had
-here.
+``sendfile`` to ``recv`` into one buffer, 4 MB at a time, or with zstd its decompression, on every
+core, and nothing else; for appends the rows encoded by our kernels, and compressed, a thread a
+core, then ``send`` to ``recv``, ``write`` to one file and ``fdatasync`` (the last not for acks=1),
+with 5 MB in flight, which is all that an idempotent producer may have to a partition. Near it
+nothing is left to be had here.
 
 Traps: figures are per second, with fewer rows for the slower clients; the broker shares the
 machine's cores with the client, and syncs what is appended to its disk, so with few cores a fast
@@ -201,36 +201,31 @@ def _turn(
                 assert answer["rows"] == rows, (name, what, answer)
                 yield what, answer
             if name == "mainstem" and acks == "all":
-                plain = task["codec"] is None
-                loops = _bare(bench, topic, task) if plain else _codec(bench, task)
+                loops = _bare(bench, topic, task)
                 yield from ((what, answer | {"bare": True}) for what, answer in loops.items())
 
 
 def _bare(bench: Bench, topic: str, task: dict[str, Any]) -> dict[str, Any]:
-    """The same rows and bytes with no client and no broker in the way."""
-    log = bench.context.directory / "client" / "topics"
-    segments = sorted(log.glob(f"{topic}-*/*.log"), key=lambda found: found.stat().st_size)
-    whole = sum(found.stat().st_size for found in segments)
-    largest, worker = segments[-1], bench.workers["bare"]
-    size = largest.stat().st_size
-    with running("source", str(largest)) as address:
-        source = worker.ask("consume", address=address, bytes=size)
-    found = {"consume": source | {"rows": source["rows"] * task["rows"] / whole}}
-    path, rows = (
-        str(bench.context.directory / "bare"),
-        {w: task[w] for w in ("rows", "size", "json")},
-    )
+    """The same rows with no client and no broker in the way."""
+    worker, path = bench.workers["bare"], str(bench.context.directory / "bare")
+    packed = task["codec"] is not None
+    source = worker.ask("decompress", **task) if packed else _source(bench, topic, task["rows"])
+    found = {"consume": source}
     for label, acks in APPENDS.items():
         with running("durable" if acks == "all" else "sink", path, "1000000") as address:
-            found[label] = worker.ask("append", address=address, **rows)
+            found[label] = worker.ask("append", address=address, **task)
     return found
 
 
-def _codec(bench: Bench, task: dict[str, Any]) -> dict[str, Any]:
-    """The compression and nothing else."""
-    task = {name: task[name] for name in ("size", "rows", "level")}
-    there, back = (bench.workers["bare"].ask("codec", back=back, **task) for back in (False, True))
-    return {"consume": back} | dict.fromkeys(APPENDS, there)
+def _source(bench: Bench, topic: str, rows: int) -> dict[str, Any]:
+    """The topic's bytes out of its files."""
+    log = bench.context.directory / "client" / "topics"
+    segments = sorted(log.glob(f"{topic}-*/*.log"), key=lambda found: found.stat().st_size)
+    whole = sum(found.stat().st_size for found in segments)
+    size = segments[-1].stat().st_size
+    with running("source", str(segments[-1])) as address:
+        answer = bench.workers["bare"].ask("consume", address=address, bytes=size)
+    return dict(answer | {"rows": answer["rows"] * rows / whole})
 
 
 def _row(what: str, found: dict[str, list[Any]]) -> PeerRow:

@@ -34,13 +34,13 @@ def _is_shown(what: str) -> bool:
 
 
 _HOW = """
-Thousands of records a second, or milliseconds; *bare loop x* is what the same bytes reach with no
-client and no broker: encoded, sent and written, or sent from a file (with zstd: its compression
-alone, on every core), as a multiple of confluent-kafka: near it nothing is left to be had. Reads
-can pass it, as they have more than one request under way. acks=all waits for the disk and is
-idempotent, acks=1 is neither, for all of them: there the clients are compared. Peak memory is what
-our process needed on top of the table, in MB. Made by `python -m benchmarks --only client
---readme`; how it is measured is in [client.py](client.py).
+Thousands of records a second, or milliseconds; *bare loop x* is what the same rows reach with no
+client and no broker, as a multiple of confluent-kafka: encoded (and compressed) on every core,
+sent, written and synced; or sent from a file (with zstd: only decompressed). Near it nothing is
+left to be had. Reads can pass it, as they have more than one request under way. acks=all waits for
+the disk and is idempotent, acks=1 is neither, for all of them: there the clients are compared.
+Peak memory is what our process needed on top of the table, in MB. Made by `python -m benchmarks
+--only client --readme`; how it is measured is in [client.py](client.py).
 """
 
 

@@ -391,37 +391,33 @@ class Bare:
 
         return timed(work)
 
-    def codec(self, task: Task) -> Task:
-        """zstd alone, on every core: the same rows in the same batches, compressed or back."""
-        from mainstem.wire import encode_batches
-        from mainstem.wire.compression import compress, decompress
+    def decompress(self, task: Task) -> Task:
+        """zstd alone, on every core: batches of the same rows."""
+        from mainstem.wire.compression import decompress
 
         rows = min(task["rows"], 100_000_000 // task["size"])
-        values = _table(rows, task["size"], False)["value"].combine_chunks()
-        blocks = list(encode_batches(values, batch_bytes=BATCH_BYTES, now_ms=0))
-        squeeze = partial(compress, ZSTD, level=task["level"])
-        packed = [squeeze(block) for block in blocks]
+        packed = [memoryview(batch)[61:] for batch in _encoded(task | {"rows": rows})]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            if task["back"]:
-                return timed(lambda: rows * all(pool.map(partial(decompress, ZSTD), packed)))
-            return timed(lambda: rows * all(pool.map(squeeze, blocks)))
+            return timed(lambda: rows * all(pool.map(partial(decompress, ZSTD), packed)))
 
 
 def _encoded(task: Task) -> Iterator[Any]:
     """Record batches of a task's rows, encoded ahead in a thread a core."""
     import mainstem as ms
     from mainstem.client.columns import record_columns
-    from mainstem.wire import encode_batches
+    from mainstem.wire import Squeeze, encode_batches
 
     table, how = _table(task["rows"], task["size"], task["json"]), ms.Raw()
     if task["json"]:
         how = ms.Json()
-    step = BATCH_BYTES // (task["size"] + 12)
+    options: Task = {"batch_bytes": BATCH_BYTES, "now_ms": 0, "squeeze": Squeeze()}
+    options |= {"codec": ZSTD if task["codec"] else 0, "level": task["level"]}
+    step = (8 if task["codec"] else 1) * BATCH_BYTES // (task["size"] + 12)
 
     def encode(start: int) -> list[Any]:
         (rows,) = table.slice(start, step).to_batches()
         values = record_columns(rows, how, key=None, timestamp=None, partition=None).value
-        return list(encode_batches(values, batch_bytes=BATCH_BYTES, now_ms=0))
+        return list(encode_batches(values, **options))
 
     cores = len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(cores) as pool:
