@@ -359,7 +359,7 @@ class Bare:
         What is there is answered a ``BATCH_BYTES`` at a time.
         """
         sent = answered = 0
-        batches = _encoded(task)
+        batches = _encoded(task, _table(task["rows"], task["size"], task["json"]))
 
         def work() -> int:
             nonlocal sent, answered
@@ -396,20 +396,19 @@ class Bare:
         from mainstem.wire.compression import decompress
 
         rows = min(task["rows"], 100_000_000 // task["size"])
-        packed = [memoryview(batch)[61:] for batch in _encoded(task | {"rows": rows})]
+        table = _table(task["rows"], task["size"], task["json"]).slice(0, rows)
+        packed = [memoryview(batch)[61:] for batch in _encoded(task, table)]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             return timed(lambda: rows * all(pool.map(partial(decompress, ZSTD), packed)))
 
 
-def _encoded(task: Task) -> Iterator[Any]:
+def _encoded(task: Task, table: Any) -> Iterator[Any]:
     """Record batches of a task's rows, encoded ahead in a thread a core."""
     import mainstem as ms
     from mainstem.client.columns import record_columns
     from mainstem.wire import Squeeze, encode_batches
 
-    table, how = _table(task["rows"], task["size"], task["json"]), ms.Raw()
-    if task["json"]:
-        how = ms.Json()
+    how = ms.Json() if task["json"] else ms.Raw()
     options: Task = {"batch_bytes": BATCH_BYTES, "now_ms": 0, "squeeze": Squeeze()}
     options |= {"codec": ZSTD if task["codec"] else 0, "level": task["level"]}
     step = (8 if task["codec"] else 1) * BATCH_BYTES // (task["size"] + 12)
